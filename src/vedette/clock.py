@@ -1,0 +1,47 @@
+"""The only module that asks what time it is. Tests hand in a `FakeClock` instead of waiting."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time for people and the wire, elapsed time for timers."""
+
+    def now(self) -> datetime:
+        """Wall time with zone UTC. May jump; never used for timers."""
+        ...
+
+    def elapsed(self) -> float:
+        """Seconds since boot, suspend included, never going back. Comparable between processes of one boot."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks. Source: clock_gettime(2), CLOCK_REALTIME and CLOCK_BOOTTIME."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def elapsed(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(slots=True)
+class FakeClock:
+    """Stands still until told to move."""
+
+    wall: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    since_boot: float = 1000.0
+
+    def now(self) -> datetime:
+        return self.wall
+
+    def elapsed(self) -> float:
+        return self.since_boot
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on both clocks."""
+        self.wall += timedelta(seconds=seconds)
+        self.since_boot += seconds

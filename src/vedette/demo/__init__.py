@@ -1,0 +1,1 @@
+"""Shows the main job with the real programs: it starts them, and nothing of it is simulated but the log lines."""
