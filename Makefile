@@ -33,7 +33,7 @@ bench: setup    ## speed and memory; writes bench/RESULTS.md
 	$(BIN)/python -m bench
 
 lock: setup     ## bring requirements.lock up to date with pyproject.toml
-	$(BIN)/python -m piptools compile --quiet --strip-extras --extra dev --all-build-deps --generate-hashes --allow-unsafe \
+	$(BIN)/python -m piptools compile --quiet --strip-extras --extra server --extra dev --all-build-deps --generate-hashes --allow-unsafe \
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
 
 clean:          ## forget .venv and caches
