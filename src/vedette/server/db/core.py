@@ -1,0 +1,166 @@
+"""The interface of storage, and the one place that decides which rows a statement can reach.
+
+A statement runs for somebody: a user (`UserScope`), a device (`DeviceScope`) or the server itself (`SYSTEM`).
+`confine` refuses SQL that does not say `:tenant`, and SQL on a device's tables that does not say `{visible}` (users)
+or `:device` (devices): a query that forgets them cannot be run at all, so it is found the first time it is tried.
+"""
+
+import json
+import re
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Row = Mapping[str, Any]
+"""One row: values by column name."""
+
+DEVICE_TABLES: Final = frozenset(
+    {"device", "auth_set", "attribute", "alert", "subject", "monitor_config", "notification", "delivery"}
+)
+"""Tables whose rows belong to one device: whoever may not see the device may not reach them."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserScope:
+    """A user of a tenant, or the server acting for one. Default deny: without groups, no device is visible."""
+
+    tenant: str
+    groups: frozenset[str] | None = frozenset()  # static groups; None: every device of the tenant
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceScope:
+    """A device acting for itself."""
+
+    tenant: str
+    device: str
+
+
+class _System:
+    """The server itself, across tenants. Only for what comes before a tenant is known, and for its own queues."""
+
+
+SYSTEM: Final = _System()
+Scope = UserScope | DeviceScope | _System
+Kind = Literal["system", "device", "tenant", "groups"]
+
+
+class Tx(Protocol):
+    """One transaction on behalf of one scope.
+
+    Parameters are named (`:name`). `:tenant`, `:device` and what stands for `{visible}` are bound by the scope.
+    `{visible}` needs the table `device` in the statement under that name.
+    """
+
+    async def all(self, sql: str, **params: object) -> list[Row]:
+        """Every row."""
+        ...
+
+    async def one(self, sql: str, **params: object) -> Row | None:
+        """The first row, or None."""
+        ...
+
+    async def value(self, sql: str, **params: object) -> Any:
+        """The first column of the first row, or None."""
+        ...
+
+    async def execute(self, sql: str, **params: object) -> int:
+        """Run a change; the number of rows it touched."""
+        ...
+
+    async def many(self, sql: str, rows: Iterable[Mapping[str, object]]) -> None:
+        """Run one change for many rows of parameters."""
+        ...
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Call back in the event loop once this is durable; never if it is not."""
+        ...
+
+
+Work = Callable[Concatenate[Tx, P], Coroutine[Any, Any, T]]
+"""What runs in a transaction: awaits its `Tx` and nothing else, so that it can run in a database thread."""
+
+
+class Database(Protocol):
+    """Runs units of work, each in one transaction."""
+
+    async def read(self, scope: Scope, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` on one consistent snapshot; it cannot write."""
+        ...
+
+    async def write(self, scope: Scope, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work`, all or nothing; returns when it is durable. Several share one commit.
+
+        Raises:
+            Busy: too many are waiting already.
+            Unavailable: the database cannot be written now (disk full, locked, gone).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what is waiting, then let go of everything."""
+        ...
+
+
+_TABLES = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+(\w+)", re.IGNORECASE)
+_INSERT = re.compile(r"\s*INSERT\b", re.IGNORECASE)
+_LITERAL_TENANT = re.compile(r":tenant\b")
+_LITERAL_DEVICE = re.compile(r":device\b")
+
+
+@lru_cache(maxsize=4096)
+def confine(sql: str, kind: Kind) -> str:
+    """`sql` ready to run for a scope, or an error in the program that wrote it.
+
+    Args:
+        sql: one statement, with `:tenant`, and `{visible}` or `:device` where it touches a device's tables.
+        kind: of the scope; see `kind_of`.
+    Raises:
+        RuntimeError: the statement could reach rows beyond its scope.
+    """
+    if kind == "system":
+        return sql
+    has_visible = "{visible}" in sql
+    if not has_visible and not _LITERAL_TENANT.search(sql):
+        raise RuntimeError(f"statement without tenant: {sql}")
+    touches_device = not DEVICE_TABLES.isdisjoint(name.lower() for name in _TABLES.findall(sql))
+    if kind == "device":
+        if touches_device and not _LITERAL_DEVICE.search(sql):
+            raise RuntimeError(f"statement of a device without :device: {sql}")
+        return sql
+    if touches_device and not has_visible and not _INSERT.match(sql):
+        raise RuntimeError(f"statement on a device's table without {{visible}}: {sql}")
+    visible = "device.tenant = :tenant"
+    if kind == "groups":
+        visible += " AND device.group_name IN (SELECT value FROM json_each(:groups))"
+    return sql.replace("{visible}", f"({visible})")
+
+
+def bound(scope: Scope) -> dict[str, object]:
+    """The parameters that a scope binds by itself."""
+    match scope:
+        case UserScope(tenant, None):
+            return {"tenant": tenant}
+        case UserScope(tenant, groups):
+            return {"tenant": tenant, "groups": json.dumps(sorted(groups or ()))}
+        case DeviceScope(tenant, device):
+            return {"tenant": tenant, "device": device}
+        case _:
+            return {}
+
+
+def kind_of(scope: Scope) -> Kind:
+    """What `confine` has to know of a scope: two scopes of a kind run the same SQL."""
+    match scope:
+        case UserScope(_, None):
+            return "tenant"
+        case UserScope():
+            return "groups"
+        case DeviceScope():
+            return "device"
+        case _:
+            return "system"

@@ -1,0 +1,38 @@
+"""The schema, forward only: every file here is applied once, in order, each in one transaction.
+
+A file is never edited after a release; tests migrate from every released schema, with data.
+"""
+
+import sqlite3
+from importlib.resources import files
+from typing import Final
+
+from vedette.errors import Invalid
+
+MIGRATIONS: Final = ("0001_first.sql",)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date.
+
+    Raises:
+        Invalid: the database was written by a newer Vedette.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(MIGRATIONS):
+            raise Invalid(f"the database has schema {version}; this Vedette knows {len(MIGRATIONS)}: use the newer one")
+        for number, name in enumerate(MIGRATIONS[version:], start=version + 1):
+            for statement in statements(files(__package__).joinpath(name).read_text("utf-8")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={number}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def statements(script: str) -> list[str]:
+    """The statements of a script; in our files a semicolon at the end of a line ends one."""
+    return [part.strip() for part in script.split(";\n") if part.strip()]

@@ -1,0 +1,237 @@
+"""The embedded dialect: SQLite in WAL mode, one writer thread with group commit, a few reader threads.
+
+Durable means fsynced: `synchronous=FULL` (costs 5 % with group commit, docs/decisions/0004-storage.md).
+A unit of work is a coroutine that awaits only its Tx; nothing in `_SqliteTx` really waits, so a database thread runs
+it to its end in one step. The same code runs on a dialect that does wait.
+"""
+
+import asyncio
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+
+from vedette.errors import Busy, Unavailable, VedetteError
+from vedette.server.db.core import Row, Scope, Work, bound, confine, kind_of
+from vedette.server.db.migrations import migrate
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READERS: Final = 4
+MAX_WAITING: Final = 2048  # units of work; beyond it callers hear Busy and come back
+MAX_GROUP: Final = 256  # units of work that share one commit
+LOCK_WAIT_S: Final = 10
+
+
+class _SqliteTx:
+    """One transaction on one connection. Its methods are coroutines that never suspend."""
+
+    __slots__ = ("_bound", "_connection", "_kind", "callbacks")
+
+    def __init__(self, connection: sqlite3.Connection, scope: Scope) -> None:
+        self._connection = connection
+        self._bound = bound(scope)
+        self._kind = kind_of(scope)
+        self.callbacks: list[Callable[[], None]] = []
+
+    def _run(self, sql: str, params: Mapping[str, object]) -> sqlite3.Cursor:
+        return self._connection.execute(confine(sql, self._kind), {**params, **self._bound})
+
+    async def all(self, sql: str, **params: object) -> list[Row]:
+        return self._run(sql, params).fetchall()
+
+    async def one(self, sql: str, **params: object) -> Row | None:
+        row: Row | None = self._run(sql, params).fetchone()
+        return row
+
+    async def value(self, sql: str, **params: object) -> Any:
+        row = self._run(sql, params).fetchone()
+        return None if row is None else row[0]
+
+    async def execute(self, sql: str, **params: object) -> int:
+        return self._run(sql, params).rowcount
+
+    async def many(self, sql: str, rows: Iterable[Mapping[str, object]]) -> None:
+        text = confine(sql, self._kind)
+        self._connection.executemany(text, ({**row, **self._bound} for row in rows))
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        self.callbacks.append(call)
+
+
+@dataclass(slots=True)
+class _Unit:
+    """One unit of work that waits for the writer."""
+
+    scope: Scope
+    start: Callable[[_SqliteTx], Coroutine[Any, Any, Any]]
+    done: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+    callbacks: list[Callable[[], None]] = field(default_factory=list)
+
+
+class SqliteDatabase:
+    """See `core.Database`. Opened in the thread that will run the event loop, or before there is one."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`, making it (mode 0600) and its schema when missing."""
+        self._path = path
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._writer = self._connect()
+            self._writer.execute("PRAGMA journal_mode=WAL")
+            migrate(self._writer)
+        except (sqlite3.Error, OSError) as exc:
+            raise Unavailable(f"database {path}: {exc}") from exc
+        self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._waiting = 0
+        self._closed = False
+        self._local = threading.local()
+        self._reader_connections: list[sqlite3.Connection] = []
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="db-reader")
+        self._thread = threading.Thread(target=self._write_forever, name="db-writer", daemon=True)
+        self._thread.start()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False, cached_statements=512
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        return connection
+
+    async def read(self, scope: Scope, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def run() -> T:
+            connection = self._reader()
+            connection.execute("BEGIN")
+            try:
+                return _drive(work(_SqliteTx(connection, scope), *args, **kwargs))
+            finally:
+                connection.execute("ROLLBACK")
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+        except sqlite3.OperationalError as exc:
+            raise Unavailable(f"the database cannot be read now: {exc}") from exc
+
+    async def write(self, scope: Scope, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._closed:
+            raise Unavailable("the database is closed")
+        if self._waiting >= MAX_WAITING:
+            raise Busy("too many changes are waiting for the database; try again in a few seconds")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting += 1
+        self._queue.put(_Unit(scope, lambda tx: work(tx, *args, **kwargs), future))
+        return await future
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        self._readers.shutdown(wait=True)
+        for connection in (*self._reader_connections, self._writer):
+            connection.close()
+
+    def _reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+            connection.execute("PRAGMA query_only=ON")
+            self._reader_connections.append(connection)
+        return connection
+
+    def _write_forever(self) -> None:
+        """The writer thread: take all that waits, one commit for it, tell everybody, again."""
+        last = False
+        while not last:
+            unit = self._queue.get()
+            group: list[_Unit] = []
+            while unit is not None:
+                group.append(unit)
+                if len(group) == MAX_GROUP:
+                    break
+                try:
+                    unit = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            last = unit is None
+            if group:
+                self._write_group(group)
+                self._tell(group)
+
+    def _write_group(self, group: list[_Unit]) -> None:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            for unit in group:
+                self._write_unit(unit)
+            self._writer.execute("COMMIT")
+        except Exception as exc:  # the writer lives on: everybody in the group hears of it
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            for unit in group:
+                unit.error = Unavailable(f"the database cannot be written now: {exc}")
+
+    def _write_unit(self, unit: _Unit) -> None:
+        """Run one unit; if it fails, undo it alone."""
+        self._writer.execute("SAVEPOINT unit")
+        tx = _SqliteTx(self._writer, unit.scope)
+        try:
+            unit.result = _drive(unit.start(tx))
+        except Exception as exc:  # told to the caller, whatever it is: it must not end the writer
+            if not self._writer.in_transaction:  # disk full and the like end the whole transaction
+                raise
+            unit.error = exc
+            self._writer.execute("ROLLBACK TO unit")
+        else:
+            unit.callbacks = tx.callbacks
+        self._writer.execute("RELEASE unit")
+
+    def _tell(self, group: list[_Unit]) -> None:
+        """Answer a whole group with one wake-up of its event loop."""
+        loop = group[0].done.get_loop()
+
+        def answer() -> None:
+            for unit in group:
+                self._waiting -= 1
+                if unit.error is None:
+                    for call in unit.callbacks:
+                        call()
+                if unit.done.cancelled():
+                    continue
+                if unit.error is None:
+                    unit.done.set_result(unit.result)
+                else:
+                    unit.done.set_exception(_told(unit.error))
+
+        try:
+            loop.call_soon_threadsafe(answer)
+        except RuntimeError:  # the loop is gone, and with it everyone who waited
+            return
+
+
+def _told(error: BaseException) -> BaseException:
+    """What a caller hears: our own errors as they are; trouble with the database as Unavailable."""
+    if isinstance(error, sqlite3.OperationalError) and not isinstance(error, VedetteError):
+        return Unavailable(f"the database cannot be written now: {error}")
+    return error
+
+
+def _drive(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    work.close()
+    raise RuntimeError("a unit of work may await its transaction only")
