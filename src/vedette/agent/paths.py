@@ -1,0 +1,84 @@
+"""Where the monitor's own files are, all movable below one directory (containers, tests, read-only roots)."""
+
+import os
+from pathlib import Path
+
+ROOT_VARIABLE = "MENDER_MONITOR_ROOT"
+MONITOR_D = "/etc/mender-monitor/monitor.d"
+
+
+class Paths:
+    """The monitor's own paths. Watched files and commands are taken as written and never pass through here.
+
+    Args:
+        root: everything lies below it; None means MENDER_MONITOR_ROOT from the environment or, without that, `/`.
+        monitor_d: the directory of checks, before it is moved below the root (setting MONITOR_D_DIRECTORY);
+            a relative one starts at /etc/mender-monitor.
+    """
+
+    def __init__(self, root: Path | None = None, *, monitor_d: str = MONITOR_D) -> None:
+        if root is None and (given := os.environ.get(ROOT_VARIABLE)):
+            root = Path(given)
+        self.root = None if root is None else root.absolute()
+        self.monitor_d = self.below(str(Path("/etc/mender-monitor", monitor_d)))
+
+    def __repr__(self) -> str:
+        return f"Paths({str(self.root or '/')!r}, monitor_d={str(self.monitor_d)!r})"
+
+    def below(self, absolute: str) -> Path:
+        """`absolute` as it is named on a device, moved below the root when there is one."""
+        return Path(absolute) if self.root is None else self.root / absolute.lstrip("/")
+
+    @property
+    def available(self) -> Path:
+        return self.monitor_d / "available"
+
+    @property
+    def enabled(self) -> Path:
+        return self.monitor_d / "enabled"
+
+    @property
+    def share(self) -> Path:
+        return self.below("/usr/share/mender-monitor")
+
+    @property
+    def lib(self) -> Path:
+        return self.share / "lib"
+
+    @property
+    def config_sh(self) -> Path:
+        return self.share / "config" / "config.sh"
+
+    @property
+    def state_dir(self) -> Path:
+        """Survives a reboot; may be a link to another partition."""
+        return self.below("/var/lib/mender-monitor")
+
+    @property
+    def store(self) -> Path:
+        return self.state_dir / "monitor.db"
+
+    @property
+    def key(self) -> Path:
+        return self.state_dir / "device.pem"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.below("/var/run/monitoring-client.pid")
+
+    @property
+    def children(self) -> Path:
+        """Process groups that the daemon has running, for the one after it; on tmpfs, for no group outlives a boot."""
+        return self.below("/var/run/mender-monitor.children")
+
+    @property
+    def mender_conf(self) -> Path:
+        return self.below("/etc/mender/mender.conf")
+
+    @property
+    def identity_script(self) -> Path:
+        return self.below("/usr/share/mender/identity/mender-device-identity")
+
+    @property
+    def machine_id(self) -> Path:
+        return self.below("/etc/machine-id")
