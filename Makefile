@@ -21,6 +21,7 @@ demo: setup     ## server, agent, mailbox on this machine; ONCE=1 runs the round
 	@$(BIN)/vedette demo $(if $(ONCE),--once)
 
 test: setup     ## all tests
+	@.ci/system-packages
 	@$(BIN)/python -m pytest
 
 check: setup    ## lint, types, import rules
