@@ -1,0 +1,1 @@
+"""Line sources: files that grow, rotate and vanish, and commands that print."""

@@ -1,0 +1,108 @@
+"""One Perl-compatible pattern, asked about one line at a time.
+
+A pattern of a check is somebody else's program: it may need exponential time. PCRE2 counts its steps and gives up at
+a limit; such a line is neither a match nor a miss, and says so (`Undecided`), because a silent "no" would be a lie.
+
+Lines are bytes. One that is pure ASCII is matched as it is, any other as UTF text with bad bytes replaced by U+FFFD;
+the answer is that of UTF mode with Unicode properties in both cases, the first way is only quicker.
+Source: pcre2api(3), pcre2pattern(3) "Special start-of-pattern items", pcre2unicode(3).
+"""
+
+from contextlib import suppress
+from typing import Any, Final
+
+from pcre2 import LibraryError, PatternError, _cy
+
+from vedette.errors import Invalid
+
+MATCH_LIMIT: Final = 1_000_000
+"""Steps one line may cost: about 4 ms compiled to machine code, 35 ms interpreted."""
+PATTERN_BYTES_MAX: Final = 64 * 1024
+"""Longest pattern that is taken; more than any argument people write, less than what stalls the compiler."""
+
+_LIMIT: Final = f"(*LIMIT_MATCH={MATCH_LIMIT})"  # a pattern can only lower it
+_ALT_BSUX: Final = 0x00000002  # the binding turns on JavaScript's \x and \u; Perl's are wanted
+_NO_OPTIONS: Final = 0
+_JIT_STACK_FULL: Final = -46
+_ANYWHERE: Final = _cy.create_match_context()
+
+
+class Undecided(Exception):
+    """The engine gave up on a line before it knew the answer; the message says why."""
+
+
+class Pattern:
+    """A compiled pattern. Compiling costs some microseconds and a few kilobytes."""
+
+    __slots__ = ("_ascii", "_interpreted", "_utf", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._utf = _compile(text)
+        self._ascii = self._utf
+        self._interpreted: Any = None
+        # As bytes only where that cannot change the answer: the pattern is ASCII itself and means the same without UTF.
+        if text.isascii():
+            try:
+                self._ascii = _compile(text.encode())
+            except Invalid:  # for example \x{20AC}, which only UTF mode knows
+                self._ascii = self._utf
+
+    @classmethod
+    def compile(cls, text: str) -> "Pattern":
+        """Make a pattern.
+
+        Raises:
+            Invalid: it is no Perl-compatible pattern; says what PCRE says, and at which character (from 0).
+        """
+        if "\0" in text:
+            raise Invalid("a pattern cannot hold a NUL character; write \\x00")
+        if len(text.encode(errors="surrogateescape")) > PATTERN_BYTES_MAX:
+            raise Invalid(f"the pattern is longer than {PATTERN_BYTES_MAX} bytes")
+        return cls(text.encode(errors="surrogateescape").decode(errors="replace"))
+
+    def matches(self, line: bytes) -> bool:
+        """Is there a match anywhere in `line` (without its newline)?
+
+        Raises:
+            Undecided: the match limit was reached.
+        """
+        if line.isascii():
+            code = self._ascii
+            subject: bytes | str = line if code is not self._utf else line.decode("ascii")
+        else:
+            code = self._utf
+            subject = line.decode(errors="replace")
+        try:
+            return _search(code, subject)
+        except LibraryError as exc:
+            if exc.code != _JIT_STACK_FULL:
+                raise Undecided(exc.msg) from None
+        return self._slowly(line)
+
+    def _slowly(self, line: bytes) -> bool:
+        """Machine code has a small stack; the interpreter takes what it needs from the heap."""
+        if self._interpreted is None:
+            self._interpreted = _compile(self.text, jit=False)
+        try:
+            return _search(self._interpreted, line.decode(errors="replace"))
+        except LibraryError as exc:
+            raise Undecided(exc.msg) from None
+
+
+def _search(code: Any, subject: bytes | str) -> bool:
+    return _cy.match(code, subject, len(subject), 0, _ANYWHERE, _NO_OPTIONS)[0] is not None
+
+
+def _compile(text: str | bytes, *, jit: bool = True) -> Any:
+    limited = _LIMIT + text if isinstance(text, str) else _LIMIT.encode() + text
+    try:
+        code = _cy.compile(limited, _NO_OPTIONS, _ALT_BSUX)
+    except PatternError as exc:
+        position = max(0, exc.pos - len(_LIMIT))
+        reason = exc.msg.partition("; ")[2] or exc.msg
+        raise Invalid(f"not a valid pattern: {reason} (at character {position})") from None
+    if jit:
+        with suppress(LibraryError):  # too large for machine code, or no executable memory here: interpreted
+            _cy.jit_compile(code)
+    return code

@@ -1,0 +1,82 @@
+"""The one place where secrets are taken out of what a device tells: every alert passes here before it is stored.
+
+Logs hold passwords and tokens by accident. What looks like one is replaced by `[redacted]`, its label stays, so that a
+reader still sees what kind of thing was there. Better one word too many: the original is on the device.
+"""
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from vedette.model import Alert, Details, Line
+
+MARK: Final = "[redacted]"
+
+# (what a line must hold, in lower case, for the rule to be worth trying; the rule; its replacement)
+_RULES: Final = (
+    # -----BEGIN PRIVATE KEY----- and its base64 when it is on one line
+    (
+        "private key",
+        re.compile(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[^-]*"),
+        rf"\1{MARK}",
+    ),
+    # JSON Web Token: three base64url parts, the first an object
+    ("eyj", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*"), MARK),
+    # Authorization: Bearer abc, Basic abc
+    (
+        "",
+        re.compile(r"(?i)\b(bearer|basic|digest|token|negotiate)(\s+)(?=[\w+/.~-]*[\d+/=_~.-])[\w+/.~-]{16,}=*"),
+        rf"\1\2{MARK}",
+    ),
+    # scheme://user:password@host
+    ("://", re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s/:@]{0,256}:)[^\s/@]{1,512}(?=@)"), rf"\1{MARK}"),
+    # password=x, "api_key": "x", secret: x, AWS_SECRET_ACCESS_KEY='x'
+    (
+        "",
+        re.compile(
+            r"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|api[_-]?key|access[_-]?key(?:[_-]?id)?|private[_-]?key|"
+            r"secret[_-]?(?:access[_-]?)?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|session[_-]?token|"
+            r"client[_-]?secret|token|credentials?)[\"']?\s{0,4}[=:]\s{0,4})"
+            r"(?:\"[^\"]{1,1024}\"|'[^']{1,1024}'|(?!\[redacted\])[^\s\"',;&]{1,1024})"
+        ),
+        rf"\1{MARK}",
+    ),
+    # keys that carry their maker's mark
+    (
+        "",
+        re.compile(
+            r"\b(?:AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_\w{20,255}|"
+            r"glpat-[\w-]{20,64}|xox[abposr]-[\w-]{10,255}|sk_live_[A-Za-z0-9]{16,255}|AIza[\w-]{35})"
+        ),
+        MARK,
+    ),
+)  # fmt: skip
+
+
+def text(value: str) -> str:
+    """`value` without what looks like a secret."""
+    lower = value.lower()
+    for hint, rule, replacement in _RULES:
+        if hint in lower:
+            value = rule.sub(replacement, value)
+    return value
+
+
+def alert(value: Alert) -> Alert:
+    """The alert as it may leave the device. Its name and subject stay: they are what the user configured."""
+    if value.subject.details is None:
+        return value
+    return replace(value, subject=replace(value.subject, details=_details(value.subject.details)))
+
+
+def _details(value: Details) -> Details:
+    return Details(
+        description=text(value.description),
+        lines_before=tuple(_line(each) for each in value.lines_before),
+        line_matching=value.line_matching and _line(value.line_matching),
+        lines_after=tuple(_line(each) for each in value.lines_after),
+    )
+
+
+def _line(value: Line) -> Line:
+    return Line(value.number, text(value.data))
