@@ -58,7 +58,18 @@ def split(stem: str) -> tuple[str, str]:
     subsystem, underscore, name = stem.partition("_")
     if not underscore:
         raise Invalid(f"{stem!r} is no check: its file must be called SUBSYSTEM_NAME{SUFFIX}")
-    return subsystem, _good_name(subsystem, name)
+    return subsystem, good_name(subsystem, name)
+
+
+def good_name(subsystem: str, name: str) -> str:
+    """The name of a check if it and its subsystem may be called so; raises `Invalid` otherwise."""
+    if not _SUBSYSTEM.fullmatch(subsystem):
+        raise Invalid(f"{subsystem!r} is no name of a subsystem; use letters, digits and . @ : -")
+    if not _NAME.fullmatch(name):
+        raise Invalid(f"{name!r} is no name of a check; use letters, digits and . _ @ : -, a letter or digit first")
+    if len(subsystem) + len(name) > _MAX_STEM:
+        raise Invalid(f"the name of the check {name[:20] + '...'!r} is longer than {_MAX_STEM} characters")
+    return name
 
 
 def read(path: Path) -> CheckFile:
@@ -84,8 +95,12 @@ def enabled(paths: Paths) -> list[CheckFile | Problem]:
     return list(_read_all(paths.enabled))
 
 
-def is_enabled(paths: Paths, subsystem: str, name: str) -> bool:
-    return os.path.lexists(paths.enabled / _file_name(subsystem, name))
+def find(paths: Paths, subsystem: str, name: str) -> CheckFile:
+    """The available check of this name. Raises what `read` raises, `NotFound` in words for who asked by name."""
+    try:
+        return read(paths.available / _file_name(subsystem, name))
+    except NotFound:
+        raise NotFound(_missing(subsystem, name)) from None
 
 
 def create(paths: Paths, subsystem: str, name: str, assignments: Iterable[tuple[str, str | int]]) -> Path:
@@ -150,18 +165,8 @@ def _missing(subsystem: str, name: str) -> str:
     return f"there is no check {name!r} of the subsystem {subsystem!r}; 'mender-monitorctl list' shows what there is"
 
 
-def _good_name(subsystem: str, name: str) -> str:
-    if not _SUBSYSTEM.fullmatch(subsystem):
-        raise Invalid(f"{subsystem!r} is no name of a subsystem; use letters, digits and . @ : -")
-    if not _NAME.fullmatch(name):
-        raise Invalid(f"{name!r} is no name of a check; use letters, digits and . _ @ : -, a letter or digit first")
-    if len(subsystem) + len(name) > _MAX_STEM:
-        raise Invalid(f"the name of the check {name[:20] + '...'!r} is longer than {_MAX_STEM} characters")
-    return name
-
-
 def _file_name(subsystem: str, name: str) -> str:
-    return f"{subsystem}_{_good_name(subsystem, name)}{SUFFIX}"
+    return f"{subsystem}_{good_name(subsystem, name)}{SUFFIX}"
 
 
 def _read_all(directory: Path) -> Iterator[CheckFile | Problem]:

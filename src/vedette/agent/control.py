@@ -1,0 +1,241 @@
+"""`mender-monitorctl`: makes, switches and shows the checks of this device.
+
+Silent when all is well. Exit status 1: refused, one sentence on standard error; 2: called wrongly.
+Arguments are read by hand, not by a library: a pattern may begin with a dash, and everything behind a check's name
+is taken as written.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from vedette import __version__
+from vedette.agent import checkfiles, durations, settings
+from vedette.agent.paths import ROOT_VARIABLE, Paths
+from vedette.errors import Invalid, VedetteError
+
+PROGRAM = "mender-monitorctl"
+
+
+class _Usage(Exception):
+    """Called wrongly; the message says how to call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    run: Callable[[Paths, list[str]], None]
+    arguments: str
+    summary: str
+    details: str = ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program; `argv` without its name. Returns the exit status."""
+    arguments = [_verbatim(each) for each in (sys.argv[1:] if argv is None else argv)]
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to fail
+    try:
+        _run(arguments)
+        sys.stdout.flush()
+    except _Usage as wrong:
+        return _refuse(str(wrong), 2)
+    except VedetteError as refused:
+        return _refuse(str(refused), 1)
+    except BrokenPipeError:  # `... list | head`: whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        hint = "; run this as root" if isinstance(error, PermissionError) and os.geteuid() else ""
+        return _refuse(what + hint, 1)
+    return 0
+
+
+def _run(arguments: list[str]) -> None:
+    root: Path | None = None
+    while arguments and arguments[0].startswith("-"):
+        option, equals, value = arguments.pop(0).partition("=")
+        if option == "--root":
+            if not equals:
+                value = arguments.pop(0) if arguments else ""
+            if not value:
+                raise _Usage("--root needs a directory: --root DIR")
+            root = Path(os.fsdecode(value.encode("utf-8", "surrogateescape")))
+        elif option in ("--version", "-V") and not equals:
+            arguments.insert(0, "version")
+        elif option in ("--help", "-h") and not equals:
+            arguments.insert(0, "help")
+        else:
+            raise _Usage(f"there is no option {option!r}; '{PROGRAM} help' shows what there is")
+    if not arguments:
+        raise _Usage(f"what shall be done? '{PROGRAM} help' shows what there is")
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise _Usage(f"there is no command {name!r}, only {', '.join(COMMANDS)}")
+    if rest[:1] in (["--help"], ["-h"]):
+        name, rest = "help", [name]
+    COMMANDS[name].run(settings.load(root)[0], rest)
+
+
+def _create(paths: Paths, arguments: list[str]) -> None:
+    subsystem_name, name, *rest = _take(arguments, "create", at_least=2)
+    subsystem = _subsystem(subsystem_name)
+    checkfiles.good_name(subsystem_name, name)
+    assignments = subsystem.assignments(name, rest)
+    subsystem.validate({key: str(value) for key, value in assignments})
+    checkfiles.create(paths, subsystem_name, name, assignments)
+
+
+def _enable(paths: Paths, arguments: list[str]) -> None:
+    subsystem, name = _take(arguments, "enable", at_least=2, at_most=2)
+    validate = _subsystem(subsystem).validate
+    validate(checkfiles.find(paths, subsystem, name).values)
+    checkfiles.enable(paths, subsystem, name)
+
+
+def _disable(paths: Paths, arguments: list[str]) -> None:
+    subsystem, name = _take(arguments, "disable", at_least=2, at_most=2)
+    checkfiles.disable(paths, subsystem, name)
+
+
+def _delete(paths: Paths, arguments: list[str]) -> None:
+    subsystem, name, *_ = _take(arguments, "delete", at_least=2)  # scripts repeat the arguments of create
+    checkfiles.delete(paths, subsystem, name)
+
+
+def _list(paths: Paths, arguments: list[str]) -> None:
+    from vedette.agent import control_show
+
+    print(control_show.checks(paths, as_json=_wants_json(arguments, "list")), end="")
+
+
+def _status(paths: Paths, arguments: list[str]) -> None:
+    from vedette.agent import control_show
+
+    print(control_show.status(paths, as_json=_wants_json(arguments, "status")), end="")
+
+
+def _help(_paths: Paths, arguments: list[str]) -> None:
+    if not arguments:
+        print(f"{PROGRAM} - the checks of this device\n")
+        for name, command in COMMANDS.items():
+            print(f"  {f'{name} {command.arguments}'.rstrip():52} {command.summary}")
+        print(
+            f"\nBefore the command: --root DIR (or {ROOT_VARIABLE}) looks below DIR instead of /."
+            f"\n'{PROGRAM} help COMMAND' says more."
+        )
+        return
+    if arguments[0] not in COMMANDS:
+        raise _Usage(f"there is no command {arguments[0]!r}, only {', '.join(COMMANDS)}")
+    command = COMMANDS[arguments[0]]
+    print(
+        f"{PROGRAM} {arguments[0]} {command.arguments}".rstrip() + f"\n\n{command.summary}\n{command.details}", end=""
+    )
+
+
+def _version(_paths: Paths, _arguments: list[str]) -> None:
+    print(f"{PROGRAM} (Vedette) {__version__}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subsystem:
+    assignments: Callable[[str, list[str]], list[tuple[str, str | int]]]  # of a check's name and arguments
+    validate: Callable[[Mapping[str, str]], None]  # raises `Invalid`; for new checks and those written by hand
+
+
+def _log(name: str, arguments: list[str]) -> list[tuple[str, str | int]]:
+    if not 2 <= len(arguments) <= 3:
+        raise _Usage(f'{PROGRAM} create log CHECK "PATTERN" "FILE or @COMMAND" [EXPIRATION]')
+    pattern, source, *expiration = arguments
+    assignments: list[tuple[str, str | int]] = [
+        ("SERVICE_NAME", name),
+        ("LOG_PATTERN", pattern),
+        ("LOG_FILE", source),
+    ]
+    if expiration:
+        assignments.append(("LOG_PATTERN_EXPIRATION", durations.parse(expiration[0])))
+    return assignments
+
+
+def _validate_log(values: Mapping[str, str]) -> None:
+    from vedette.agent.match import Pattern  # PCRE, which `list` and `help` do not need
+
+    pattern, source = values.get("LOG_PATTERN", ""), values.get("LOG_FILE", "")
+    if not pattern:
+        raise Invalid("the pattern is empty; to match every line, write '.*'")
+    Pattern.compile(pattern)
+    if source.startswith("@"):
+        if not source[1:].strip():
+            raise Invalid("there is no command behind the @")
+    elif not source.startswith("/"):
+        raise Invalid(f"{source[:80]!r} is no absolute path; a command begins with @")
+    elif Path(os.fsdecode(source.encode("utf-8", "surrogateescape"))).is_dir():
+        raise Invalid(f"{source[:80]!r} is a directory, not a file")
+    if expiration := values.get("LOG_PATTERN_EXPIRATION"):
+        durations.parse(expiration)
+
+
+SUBSYSTEMS: Final[Mapping[str, _Subsystem]] = {"log": _Subsystem(assignments=_log, validate=_validate_log)}
+
+COMMANDS: Final[Mapping[str, _Command]] = {
+    "create": _Command(
+        _create,
+        "log CHECK PATTERN FILE|@COMMAND [EXPIRATION]",
+        "make a check, or make it anew",
+        """
+CHECK       a name of your choice: letters, digits and . _ @ : -
+PATTERN     a Perl-compatible regular expression, searched in every line
+FILE        an absolute path; the file may appear later
+@COMMAND    a shell command whose output is read line by line while the check is enabled
+EXPIRATION  how long after the last match the alert is called off: seconds, or
+            numbers with units of s m h d w such as 2d or 1d12h. 0: not before the
+            check is disabled. None: as DEFAULT_LOG_PATTERN_EXPIRATION_SECONDS says
+
+A check that is enabled already takes effect as it is now. Nothing needs a restart.
+
+  mender-monitorctl create log results-scan "CVE.*HIGH" "/tmp/results-scan" 2d
+  mender-monitorctl enable log results-scan
+""",
+    ),
+    "enable": _Command(_enable, "SUBSYSTEM CHECK", "switch a check on"),
+    "disable": _Command(_disable, "SUBSYSTEM CHECK", "switch a check off; an open alert is closed"),
+    "delete": _Command(_delete, "SUBSYSTEM CHECK", "switch a check off and remove it"),
+    "list": _Command(_list, "[--json]", "show the checks, enabled or not"),
+    "status": _Command(_status, "[--json]", "show the daemon, raised checks and what is not sent yet"),
+    "help": _Command(_help, "[COMMAND]", "this, or more about one command"),
+    "version": _Command(_version, "", "show the version"),
+}
+
+
+def _subsystem(name: str) -> _Subsystem:
+    if name not in SUBSYSTEMS:
+        raise Invalid(f"there is no subsystem {name!r}, only {', '.join(SUBSYSTEMS)}")
+    return SUBSYSTEMS[name]
+
+
+def _take(arguments: list[str], command: str, *, at_least: int, at_most: int | None = None) -> list[str]:
+    if len(arguments) < at_least or (at_most is not None and len(arguments) > at_most):
+        raise _Usage(f"{PROGRAM} {command} {COMMANDS[command].arguments}")
+    return arguments
+
+
+def _wants_json(arguments: list[str], command: str) -> bool:
+    if arguments not in ([], ["--json"]):
+        raise _Usage(f"{PROGRAM} {command} {COMMANDS[command].arguments}")
+    return bool(arguments)
+
+
+def _verbatim(argument: str) -> str:
+    """The bytes of an argument as UTF-8, whatever the locale is, so that a check file holds them as given."""
+    return os.fsencode(argument).decode("utf-8", "surrogateescape")
+
+
+def _refuse(sentence: str, status: int) -> int:
+    usage = "usage: " if sentence.startswith(PROGRAM) else ""
+    one_line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in sentence)
+    print(f"{PROGRAM}: {usage}{one_line}", file=sys.stderr)
+    return status

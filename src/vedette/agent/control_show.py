@@ -1,0 +1,146 @@
+"""What `mender-monitorctl list` and `status` print: a table for people, `--json` for programs. Changes nothing."""
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from vedette.agent import checkfiles, durations
+from vedette.agent.checkfiles import CheckFile, Problem
+from vedette.agent.paths import Paths
+from vedette.agent.store import Limits, Store
+from vedette.clock import SystemClock
+from vedette.errors import Invalid, Unavailable
+
+
+def checks(paths: Paths, *, as_json: bool) -> str:
+    """Every check, by name: what is available, and what only is in enabled/."""
+    enabled = {each.stem: each for each in checkfiles.enabled(paths)}
+    known = enabled | {each.stem: each for each in checkfiles.available(paths)}
+    rows = [_check(known[stem], stem in enabled) for stem in sorted(known)]
+    if as_json:
+        return _json(rows)
+    if not rows:
+        return "There are no checks yet; 'mender-monitorctl help create' shows how to make one.\n"
+    return _table(
+        ("SUBSYSTEM", "CHECK", "STATE", "WATCHES"),
+        [(row["subsystem"], row["check"], _state(row), row["problem"] or _watches(row)) for row in rows],
+    )
+
+
+def status(paths: Paths, *, as_json: bool) -> str:
+    """Is the daemon at work, what is raised, what has the server not got yet."""
+    found = {"daemon": _daemon(paths), **_stored(paths)}
+    if as_json:
+        return _json(found)
+    pid = found["daemon"]["pid"]
+    raised = found["raised"]
+    lines = [
+        ("daemon", f"running, pid {pid}" if pid else "not running"),
+        ("to send", f"{found['owed']} alerts wait to be sent"),
+        ("refused", f"{found['quarantined']} alerts were refused by the server and are kept"),
+        ("given up", f"{found['dropped']} alerts were given up while they could not be sent"),
+        ("raised", f"{len(raised)} checks" if len(raised) != 1 else "1 check"),
+        *(("", f"{each['check']}: {each['alert']}{_until(each['called_off'])}") for each in raised),
+    ]
+    return "".join(f"{name:<10}{_shown(text)}\n" for name, text in lines)
+
+
+def _check(found: CheckFile | Problem, enabled: bool) -> dict[str, Any]:
+    subsystem, _, name = found.stem.partition("_")
+    return {
+        "subsystem": subsystem,
+        "check": name,
+        "enabled": enabled,
+        "file": str(found.path),
+        "problem": found.sentence if isinstance(found, Problem) else None,
+        "values": {} if isinstance(found, Problem) else dict(found.values),
+    }
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    return "unusable" if row["problem"] else "enabled" if row["enabled"] else "disabled"
+
+
+def _watches(row: Mapping[str, Any]) -> str:
+    values = row["values"]
+    if row["subsystem"] != "log":
+        return " ".join(f"{key}={value}" for key, value in values.items())
+    watched = f'"{values.get("LOG_PATTERN", "")}" in {values.get("LOG_FILE", "")}'
+    try:
+        return f"{watched}, called off after {durations.show(durations.parse(values['LOG_PATTERN_EXPIRATION']))}"
+    except (KeyError, Invalid):  # not given, or by hand and wrong: the daemon says so
+        return watched
+
+
+def _daemon(paths: Paths) -> dict[str, Any]:
+    """The daemon holds a lock on its pid file for as long as it lives, so a file left behind tells no lie."""
+    try:
+        with paths.pid_file.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return {"running": True, "pid": int(file.read(20))}
+    except (FileNotFoundError, ValueError):
+        pass
+    return {"running": False, "pid": None}
+
+
+def _stored(paths: Paths) -> dict[str, Any]:
+    """Counts and raised checks. Without a store, nothing has happened yet.
+
+    Raises:
+        Unavailable: the store is there and cannot be read.
+    """
+    if not paths.store.exists():
+        return {"owed": 0, "quarantined": 0, "dropped": 0, "raised": []}
+    try:
+        db = sqlite3.connect(f"{paths.store.as_uri()}?mode=ro", uri=True, timeout=10, isolation_level=None)
+        try:
+            store = Store(db, paths.store, Limits(), SystemClock())
+            counts = store.counts()
+            states = [(check, store.state(check)) for check in store.checks()]
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        hint = "" if os.access(paths.store, os.R_OK) else "; run this as root"
+        raise Unavailable(f"the store {paths.store} cannot be read: {error}{hint}") from None
+    return {
+        "owed": counts.owed,
+        "quarantined": counts.quarantined,
+        "dropped": counts.dropped,
+        "raised": [
+            {
+                "check": check,
+                "alert": state.alert_name,
+                "called_off": state.deadline.wall.isoformat(timespec="seconds") if state.deadline else None,
+            }
+            for check, state in states
+            if state.raised
+        ],
+    }
+
+
+def _until(called_off: str | None) -> str:
+    return f" (called off at {called_off} without another match)" if called_off else ""
+
+
+def _json(value: Any) -> str:
+    """One document; bytes that are no UTF-8 become U+FFFD, for JSON has no way to say them."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    shown = [tuple(head), *(tuple(_shown(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(head))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in shown
+    )
+
+
+def _shown(text: str) -> str:
+    """On one line, and nothing in it that a terminal obeys."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
