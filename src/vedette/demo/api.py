@@ -32,9 +32,9 @@ class Api:
         answer = self._call("POST", "/api/management/v1/useradm/auth/login", authorization=f"Basic {basic}")
         self._token = answer.decode()
 
-    def devices(self) -> list[dict[str, Any]]:
+    def devices(self, most: int = 20) -> list[dict[str, Any]]:
         """Devices with their authentication sets."""
-        return self._list("/api/management/v2/devauth/devices")
+        return self._list(f"/api/management/v2/devauth/devices?per_page={most}")
 
     def accept(self, device: str, auth_set: str) -> None:
         path = f"/api/management/v2/devauth/devices/{device}/auth/{auth_set}/status"
@@ -46,6 +46,10 @@ class Api:
 
     def open_alerts(self, device: str) -> list[dict[str, Any]]:
         return self._list(f"{self._monitor(device)}/alerts/latest")
+
+    def configured(self, device: str) -> list[dict[str, Any]]:
+        """The checks that the device reports."""
+        return self._list(f"{self._monitor(device)}/config")
 
     def alert_count(self, device: str) -> int:
         """What the device list shows: attribute `alert_count` of scope `monitor`."""
