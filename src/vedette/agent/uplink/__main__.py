@@ -1,0 +1,55 @@
+"""`python -m vedette.agent.uplink [--root DIR]`: see the package's description. Only the daemon starts it."""
+
+import fcntl
+import json
+import os
+import random
+import sqlite3
+import sys
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+from vedette.agent import log
+from vedette.agent import settings as settings_file
+from vedette.agent.paths import Paths
+from vedette.agent.settings import Settings
+from vedette.agent.store import Store
+from vedette.agent.uplink.child import BROKEN_S, Bell, Child
+from vedette.clock import SystemClock
+from vedette.errors import VedetteError
+
+USAGE = "usage: python -m vedette.agent.uplink [--root DIR]"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and (len(arguments) != 2 or arguments[0] != "--root"):
+        print(USAGE, file=sys.stderr)
+        return 2
+    paths, settings = settings_file.load(Path(arguments[1]) if arguments else None)
+    os.environ.pop("JOURNAL_STREAM", None)  # our standard error is the daemon's pipe, not the journal
+    log.configure(level=settings.config_log_level)  # the daemon takes care of the file
+    wait_s = _live(paths, settings)
+    if wait_s is not None:
+        with suppress(OSError):  # the daemon is gone
+            os.write(1, json.dumps({"retry_in_s": round(wait_s, 3)}).encode() + b"\n")
+    return 0
+
+
+def _live(paths: Paths, settings: Settings) -> float | None:
+    """One child's work; seconds to wait before the next, None when all is done."""
+    draw = random.SystemRandom().uniform
+    try:
+        paths.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(paths.state_dir / "uplink.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the child of a killed daemon may still be sending: each alert once
+        with closing(Store.open(paths.store)) as store:
+            return Child(store, paths, settings, SystemClock(), Bell(0), draw).run()
+    except (VedetteError, sqlite3.Error, OSError) as trouble:
+        log.error(f"nothing can be delivered now: {trouble}")
+        return draw(*BROKEN_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""One life of the child: deliver, linger for more, and say how long to wait when the server cannot take it."""
+
+import os
+import select
+from collections.abc import Callable
+
+from vedette.agent import log, menderconf
+from vedette.agent.menderconf import MenderConf
+from vedette.agent.paths import Paths
+from vedette.agent.settings import Settings
+from vedette.agent.store import Store
+from vedette.agent.uplink import auth, deliver, reports, transport
+from vedette.agent.uplink.api import Api
+from vedette.agent.uplink.auth import Token
+from vedette.agent.uplink.backoff import PENDING_S, Draw, NotAccepted, TryLater, delay_s
+from vedette.clock import Clock
+from vedette.errors import VedetteError
+
+LINGER_S = 10.0  # a burst of alerts costs one start
+LIFE_S = 600.0  # then a new child reads the configuration anew
+BROKEN_S = (30.0, 60.0)  # between looks whether a person has mended the configuration
+REPORT_TRIES = 5  # in a row that may hold up alerts by their back-off; further ones wait for the next occasion
+
+# Keys of the store's meta table.
+FAILURES, ACCEPTED, COMPLAINT = "uplink.failures", "uplink.accepted", "uplink.complaint"
+BELONGING, SAID, REPORT_FAILURES = "uplink.belonging", "uplink.said", "report.failures"
+
+
+class Bell:
+    """The pipe from the daemon: a byte = there is something new, end of file = finish."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
+        self._rung = False
+        self._finished = False
+
+    def finished(self) -> bool:
+        """The daemon wants us to end."""
+        self._listen(0)
+        return self._finished
+
+    def rings(self, within_s: float) -> bool:
+        """Wait for something new; False when nothing came in time or we should end."""
+        if not self._rung and not self._finished:
+            self._listen(within_s)
+        rung, self._rung = self._rung, False
+        return rung and not self._finished
+
+    def _listen(self, within_s: float) -> None:
+        while not self._finished and self._poll.poll(within_s * 1000):
+            within_s = 0
+            if os.read(self._fd, 4096):
+                self._rung = True
+            else:
+                self._finished = True
+
+
+class Child:
+    """What the store owes, brought to the server that mender.conf names."""
+
+    def __init__(self, store: Store, paths: Paths, settings: Settings, clock: Clock, bell: Bell, draw: Draw) -> None:
+        self._store, self._paths, self._settings = store, paths, settings
+        self._clock, self._bell, self._draw = clock, bell, draw
+
+    def run(self) -> float | None:
+        """Deliver until there is nothing left to do (None), or until we must wait: so many seconds."""
+        try:
+            conf = menderconf.read(self._paths.mender_conf)
+            tls, warnings = transport.tls_context(conf)
+            path = deliver.alert_path(self._settings.alert_url, conf.server_url, warnings.append)
+            self._say_once(warnings)
+            self._start_over_elsewhere(conf)
+            line = transport.Transport(conf, tls, self._clock)
+            try:
+                self._serve(line, conf, path)
+            finally:
+                line.close()
+        except NotAccepted as trouble:
+            self._complain(f"{trouble}; it asks again, accept it there")
+            return trouble.retry_after_s + self._draw(*PENDING_S)
+        except TryLater as trouble:
+            self._complain(f"{trouble}; what is not delivered is kept")
+            failures = self._count(FAILURES)
+            return delay_s(
+                failures,
+                cap_s=self._settings.send_alert_max_interval_s,
+                steady_s=self._settings.default_alert_store_resend_interval_s,
+                retry_after_s=trouble.retry_after_s,
+                draw=self._draw,
+            )
+        except VedetteError as trouble:
+            self._complain(str(trouble))
+            return self._draw(*BROKEN_S)
+        return None
+
+    def _serve(self, line: transport.Transport, conf: MenderConf, path: str) -> None:
+        tokens = auth.TokenFile(self._paths.state_dir / "token", conf, self._paths.key)
+        api = Api(line, tokens, lambda: self._authenticate(line, conf))
+        alerts = deliver.Alerts(self._store, api, path, log.warn)
+        report = reports.Reports(self._store, api, self._clock, self._settings.confpush_interval, log.warn)
+        end = self._clock.elapsed() + LIFE_S
+        spoke = False
+        while True:
+            spoke |= self._pass(api, alerts, report)
+            if not spoke or self._clock.elapsed() > end or not self._bell.rings(LINGER_S):
+                return
+
+    def _pass(self, api: Api, alerts: deliver.Alerts, report: reports.Reports) -> bool:
+        """All that is due now, alerts first. True when the server was spoken to."""
+        spoke = False
+        if self._store.meta(ACCEPTED) != "1":
+            api.token()
+            self._set(ACCEPTED, "1")
+            spoke = True
+        spoke |= alerts.deliver(self._bell.finished)
+        if not self._bell.finished():
+            spoke |= self._report(report)
+        if spoke:
+            self._set(FAILURES, "0")
+            if self._store.meta(COMPLAINT):
+                log.info("the server takes alerts and reports again")
+                self._set(COMPLAINT, "")
+        return spoke
+
+    def _report(self, report: reports.Reports) -> bool:
+        try:
+            spoke = report.send()
+        except TryLater as trouble:
+            general = isinstance(trouble, NotAccepted) or not trouble.answered or trouble.retry_after_s > 0
+            if general or self._count(REPORT_FAILURES) <= REPORT_TRIES:
+                raise
+            log.warn(f"{trouble}; left for the next occasion")
+            return True
+        if spoke:
+            self._set(REPORT_FAILURES, "0")
+        return spoke
+
+    def _authenticate(self, line: transport.Transport, conf: MenderConf) -> Token:
+        try:
+            token = auth.authenticate(line, conf, self._paths)
+        except NotAccepted:
+            self._set(ACCEPTED, "0")  # so that the daemon keeps asking, also with nothing to send
+            raise
+        self._set(ACCEPTED, "1")
+        log.info(f"{conf.server_url} has accepted this device")
+        return token
+
+    def _start_over_elsewhere(self, conf: MenderConf) -> None:
+        """Another server or tenant knows nothing of us yet, and has not failed yet."""
+        if self._store.meta(BELONGING) != conf.belonging:
+            for key in (ACCEPTED, FAILURES, REPORT_FAILURES):
+                self._set(key, "0")
+            for key in (reports.CONFIG_SENT, reports.CONFIG_SENT_AT, reports.INVENTORY_SENT):
+                self._set(key, "")
+            self._set(BELONGING, conf.belonging)
+
+    def _say_once(self, warnings: list[str]) -> None:
+        """Warn of what a person has chosen: not again with every child, but again when it changes."""
+        text = "\n".join(warnings)
+        if (self._store.meta(SAID) or "") != text:
+            for warning in warnings:
+                log.warn(warning)
+            self._set(SAID, text)
+
+    def _complain(self, sentence: str) -> None:
+        """Log a trouble when it begins or changes; its repetitions are for those who debug."""
+        write: Callable[[str], None] = log.debug if self._store.meta(COMPLAINT) == sentence else log.warn
+        write(sentence)
+        self._set(COMPLAINT, sentence)
+
+    def _count(self, key: str) -> int:
+        """One more in a row; the new number."""
+        text = self._store.meta(key) or "0"
+        number = (int(text) if text.isdigit() else 0) + 1
+        self._set(key, str(number))
+        return number
+
+    def _set(self, key: str, value: str) -> None:
+        if (self._store.meta(key) or "") != value:  # a write costs a flush to the disk
+            self._store.set_meta(key, value)
