@@ -61,8 +61,9 @@ def _load(path: Path, url: str, pid: int, data: Path, tokens: list[str], per_pos
     token_file = path / "tokens"
     token_file.write_text("\n".join(tokens) + "\n")
     stored_before, before = _stored(data), Cost.of(pid)
+    arguments = ["--", str(per_post), str(token_file)]
     said = subprocess.run(
-        ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", str(SCRIPT), url, "--", str(per_post), str(token_file)],
+        ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", str(SCRIPT), url, *arguments],
         capture_output=True, text=True, check=True, timeout=SECONDS + 60,
     ).stdout  # fmt: skip
     after, stored = Cost.of(pid), _stored(data) - stored_before
