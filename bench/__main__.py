@@ -32,49 +32,69 @@ def main() -> None:
     print(text)
 
 
+def table(head: str, *rows: tuple[object, ...]) -> list[str]:
+    """A Markdown table; `head` names the columns, separated by |."""
+    columns = head.count("|") + 1
+    return [f"| {head} |", "|" + " --- |" * columns, *("| " + " | ".join(map(str, row)) + " |" for row in rows), ""]
+
+
 def report(idle: road.Idle, way: road.Road, intakes: list[ingest.Intake], limit: float) -> str:
+    machine = f"{os.cpu_count()} shared cores, {platform.machine()}, Linux {platform.release().partition('-')[0]}"
     lines = [
         "# What was measured",
         "",
-        f"By `make bench` on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} shared cores, {platform.machine()}, "
-        f"Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}. "
-        "Everything runs on one machine: load generator, server and agent share the cores. Numbers of one run; expect 20 % between runs.",
+        f"By `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine}, Python {platform.python_version()}.",
+        "Load generator, server and agent share the machine. Numbers of one run; expect 20 % between runs.",
         "",
         "## From the write of a matching line to the alert stored at the server",
         "",
         "Real agent, real server with the embedded database (fsync at both hand-overs), HTTP on loopback.",
         "",
-        "| uplink | samples | median ms | p99 ms | expected median |",
-        "| --- | --- | --- | --- | --- |",
-        *(
-            f"| {name} | {len(each)} | {way.median(each) * 1000:.1f} | {way.p99(each) * 1000:.1f} | < 100 |"
-            for name, each in (("running (a burst)", way.warm), ("started for it (the usual case)", way.cold))
+        *table(
+            "uplink | samples | median ms | p99 ms | expected median",
+            *(
+                (name, len(each), f"{way.median(each) * 1000:.1f}", f"{way.p99(each) * 1000:.1f}", "< 100")
+                for name, each in (("running (a burst)", way.warm), ("started for it (the usual case)", way.cold))
+            ),
         ),
-        "",
         "## Idle agent, the two checks of the mission, nothing happening",
         "",
-        "| seconds | CPU s | wake-ups | RSS MB | PSS MB | expected |",
-        "| --- | --- | --- | --- | --- | --- |",
-        f"| {idle.seconds:.0f} | {idle.cpu_s:.2f} | {idle.wakeups} | {idle.rss_mb:.1f} | {idle.pss_mb:.1f} "
-        "| no measurable CPU, RSS < 25 |",
-        "",
+        *table(
+            "seconds | CPU s | wake-ups | RSS MB | PSS MB | expected",
+            (
+                f"{idle.seconds:.0f}",
+                f"{idle.cpu_s:.2f}",
+                idle.wakeups,
+                f"{idle.rss_mb:.1f}",
+                f"{idle.pss_mb:.1f}",
+                "no measurable CPU, RSS < 25",
+            ),  # fmt: skip
+        ),
         "## Alerts taken in durably by one server process",
         "",
-        f"`wrk`, 2 threads, {ingest.CONNECTIONS} connections, {ingest.DEVICES} devices, {ingest.SECONDS} s each, "
-        "21 lines of context an alert. "
-        f"The limit is a bare loop that only stores rows of the same size, one fsync for {ingest.COMMIT_OF}: "
-        f"{limit:,.0f} alerts/s.",
+        f"`wrk`, 2 threads, {ingest.CONNECTIONS} connections, {ingest.DEVICES} devices, {ingest.SECONDS} s each,",
+        "21 lines of context an alert. The limit is a bare loop that only stores rows of the same size,",
+        f"one fsync for {ingest.COMMIT_OF}: {limit:,.0f} alerts/s.",
         "",
-        "| alerts a POST | alerts/s | of the limit | alerts per CPU-second of the server | p50 ms | p99 ms "
-        "| server RSS MB | stored | answered 2xx | expected |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        *(
-            f"| {each.per_post} | {each.alerts_per_s:,.0f} | {each.alerts_per_s / limit:.2f} "
-            f"| {each.alerts_per_cpu_s:,.0f} | {each.p50_ms:.1f} | {each.p99_ms:.1f} | {each.rss_mb:.0f} | {each.stored:,} | {each.answered:,} "
-            "| at least 3,000 alerts/s |"
-            for each in intakes
+        *table(
+            "alerts a POST | alerts/s | of the limit | alerts per CPU-second of the server | p50 ms | p99 ms"
+            " | server RSS MB | stored | answered 2xx | expected",
+            *(
+                (
+                    each.per_post,
+                    f"{each.alerts_per_s:,.0f}",
+                    f"{each.alerts_per_s / limit:.2f}",
+                    f"{each.alerts_per_cpu_s:,.0f}",
+                    f"{each.p50_ms:.1f}",
+                    f"{each.p99_ms:.1f}",
+                    f"{each.rss_mb:.0f}",
+                    f"{each.stored:,}",
+                    f"{each.answered:,}",
+                    "at least 3,000 alerts/s",
+                )  # fmt: skip
+                for each in intakes
+            ),
         ),
-        "",
         "Requests that were under way when the load ended can be stored without being counted by `wrk`.",
         "",
     ]
