@@ -1,0 +1,117 @@
+"""Bytes to lines, in bounded memory."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vedette.model import Line
+
+MAX_LINE: Final = 16 * 1024
+"""Bytes of a line that are looked at; the rest of a longer one is skipped and counted."""
+MAX_CONTEXT_LINE: Final = 2 * 1024
+"""Bytes of a line that go along as context: 60 of them and the matching one stay far below any server's limit."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Block:
+    """Lines that were read together, without their newlines."""
+
+    lines: Sequence[bytes]
+    first: int  # number of the first one
+
+
+class Splitter:
+    """Cuts a stream into lines. A line is handed out when its newline has come.
+
+    A carriage return before the newline belongs to it. NUL bytes at the start of a line are no text but a hole that a
+    power cut or a truncation left: they go, lest they fill the line.
+    """
+
+    __slots__ = ("_rest", "_rest_bytes", "cut")
+
+    def __init__(self) -> None:
+        self._rest = b""  # the unfinished line, as far as it is kept
+        self._rest_bytes = 0  # its length in the stream
+        self.cut = 0  # lines longer than MAX_LINE so far
+
+    @property
+    def pending(self) -> int:
+        """Bytes of the unfinished line."""
+        return self._rest_bytes
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that `data` completes."""
+        lines = data.split(b"\n")
+        last = lines.pop()
+        if lines and self._rest_bytes:
+            lines[0] = _joined(self._rest, lines[0])
+            self._rest, self._rest_bytes = b"", 0
+        if last:
+            self._rest = _joined(self._rest, last)
+            self._rest_bytes += len(last)
+        return [self._finished(line) for line in lines] if lines else lines
+
+    def flush(self) -> list[bytes]:
+        """The unfinished line, if any: no end of it will come."""
+        rest, size = self._rest, self._rest_bytes
+        self._rest, self._rest_bytes = b"", 0
+        return [self._finished(rest)] if size else []
+
+    def _finished(self, line: bytes) -> bytes:
+        if len(line) > MAX_LINE:
+            self.cut += 1
+            line = line[:MAX_LINE]
+        if line.endswith(b"\r"):
+            line = line[:-1]
+        return line.lstrip(b"\0") if line.startswith(b"\0") else line
+
+
+def _joined(kept: bytes, more: bytes) -> bytes:
+    """One byte more than MAX_LINE is kept, to know that there was more."""
+    if len(kept) > MAX_LINE:
+        return kept
+    line = kept + more if kept else more
+    if line.startswith(b"\0"):
+        line = line.lstrip(b"\0") or b"\0"  # one stays, so that the line is not taken for none
+    return line[: MAX_LINE + 1]
+
+
+class Context:
+    """The last lines of a source, for what came before a match. Never more than `size`."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self, size: int) -> None:
+        self._lines: deque[tuple[int, bytes]] = deque(maxlen=size)
+
+    def add(self, first: int, lines: Sequence[bytes]) -> None:
+        """Take in lines that were handled; `first` is the number of the first one."""
+        size = self._lines.maxlen or 0
+        skip = max(0, len(lines) - size)
+        self._lines.extend((first + skip + i, line[:MAX_CONTEXT_LINE]) for i, line in enumerate(lines[skip:]))
+
+    def before(self, number: int, count: int, block: Block) -> tuple[Line, ...]:
+        """Up to `count` lines before the one with this number in `block`, oldest first."""
+        index = number - block.first
+        near = block.lines[max(0, index - count) : index]
+        far = (
+            [item for item in self._lines if item[0] < block.first][-(count - len(near)) :] if count > len(near) else ()
+        )
+        return (*(Line(n, text(line)) for n, line in far), *numbered(number - len(near), near))
+
+    @staticmethod
+    def after(number: int, count: int, block: Block) -> tuple[Line, ...]:
+        """Up to `count` lines behind it, of those that are there."""
+        index = number - block.first
+        return numbered(number + 1, block.lines[index + 1 : index + 1 + count])
+
+
+def numbered(first: int, lines: Iterable[bytes]) -> tuple[Line, ...]:
+    """Context lines with their numbers."""
+    return tuple(Line(first + i, text(line[:MAX_CONTEXT_LINE])) for i, line in enumerate(lines))
+
+
+def text(line: bytes) -> str:
+    """As people read it: UTF-8, what is not that is U+FFFD; so is NUL, which many stores cannot hold."""
+    return line.decode(errors="replace").replace("\0", "\ufffd")
