@@ -54,6 +54,7 @@ class Origin:
     sequence: int  # 1, 2, 3 ... per device, without holes
     boot: UUID  # /proc/sys/kernel/random/boot_id
     elapsed_s: float  # seconds since that boot
+    account: UUID | None = None  # of the device's store: a store that is lost begins a new one, at sequence 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,15 @@ def details(value: Details) -> dict[str, Any]:
 
 
 def origin(value: Origin) -> dict[str, Any]:
-    return {"id": str(value.id), "sequence": value.sequence, "boot": str(value.boot), "elapsed_s": value.elapsed_s}
+    out: dict[str, Any] = {
+        "id": str(value.id),
+        "sequence": value.sequence,
+        "boot": str(value.boot),
+        "elapsed_s": value.elapsed_s,
+    }
+    if value.account is not None:
+        out["account"] = str(value.account)
+    return out
 
 
 def alert(value: Alert, *, with_origin: bool = False) -> dict[str, Any]:
