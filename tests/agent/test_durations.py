@@ -1,5 +1,7 @@
 """Durations as people write them."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,11 +31,28 @@ def test_what_is_meant(text: str, seconds: int) -> None:
     assert durations.parse(text) == seconds
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", " ", "d", "2 d", " 2d", "2d\n", "2D", "-1", "+1", "1.5h", "1d12", "2days", "1e3", "0x10", "²d", "٣d", "9" * 13]
-    + ["9" * 5000, "999999999999w", "36501d"],
-)
+TOO_LONG = [pytest.param("9" * 5000, id="5000 digits"), "9" * 13, "999999999999w", "36501d"]
+WRITTEN_OTHERWISE = [
+    "",
+    " ",
+    "d",
+    "2 d",
+    " 2d",
+    "2d\n",
+    "2D",
+    "-1",
+    "+1",
+    "1.5h",
+    "1d12",
+    "2days",
+    "1e3",
+    "0x10",
+    "²d",
+    "٣d",
+]
+
+
+@pytest.mark.parametrize("text", [*WRITTEN_OTHERWISE, *TOO_LONG])
 def test_what_is_refused(text: str) -> None:
     """Rather refused than guessed: an alert that is never called off is noticed by nobody."""
     with pytest.raises(Invalid) as refused:
@@ -67,7 +86,5 @@ def test_parts_add_up(parts: list[tuple[int, str]]) -> None:
 
 @given(st.text())
 def test_any_text_is_a_duration_or_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(Invalid):
         assert 0 <= durations.parse(text) <= durations.LONGEST_S
-    except Invalid:
-        pass

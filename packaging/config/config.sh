@@ -1,0 +1,52 @@
+# Settings of the monitor: lines NAME=value, read as data and never run. What stands here behind a "#" is the
+# default; take the "#" away to change it. A value with blanks goes in quotes. Times are seconds, or numbers with
+# units of s m h d w such as 10m or 1d12h. A line that is wrong is reported in the monitor's log, and its setting
+# keeps its default. Restart the monitor after a change: systemctl restart mender-monitor
+
+# --- Alerts ---
+
+# Level of alerts of log and service checks: OK, WARNING, CRITICAL, UNKNOWN or CRITICAL_FLAPPING.
+#DEFAULT_ALERT_LEVEL=CRITICAL
+#DEFAULT_LOG_ALERT_LEVEL=CRITICAL
+#DEFAULT_SERVICE_ALERT_LEVEL=CRITICAL
+#DEFAULT_DBUS_ALERT_LEVEL=CRITICAL
+
+# How long after its last match an alert is called off when its check does not say; 0: when the check is disabled.
+#DEFAULT_LOG_PATTERN_EXPIRATION_SECONDS=0
+#DEFAULT_DBUS_ALERT_EXPIRATION_SECONDS=0
+
+# Lines of a log sent along with the matching one, at most 1000.
+#DEFAULT_LOG_LINES_BEFORE=30
+#DEFAULT_LOG_LINES_AFTER=30
+
+# So many changes of a service within the interval are flapping. Changes are remembered for the last of these three.
+#FLAPPING_COUNT_THRESHOLD=5
+#FLAPPING_INTERVAL=120
+#ALERT_LOG_MAX_AGE=3600
+
+# --- Sending ---
+
+# A path below the management server's URL, or a whole URL.
+#ALERT_URL=/api/devices/v1/devicemonitor/alert
+
+# First wait after a failed try, and the longest wait as tries keep failing (0: waits do not grow).
+#DEFAULT_ALERT_STORE_RESEND_INTERVAL_S=60
+#SEND_ALERT_MAX_INTERVAL_S=3600
+
+# What is kept while the server cannot be reached. What goes beyond is dropped, counted and reported.
+#ALERT_OFFLINE_STORE_MAX_COUNT=10000
+#ALERT_STORE_MAX_RECORD_AGE_S=30d
+
+# How often the enabled checks are reported to the server; changes are reported at once.
+#CONFPUSH_INTERVAL=10m
+
+# --- The monitor itself ---
+
+# FATAL, ERROR, WARN, INFO, DEBUG or TRACE.
+#CONFIG_LOG_LEVEL=INFO
+
+# Empty: standard error, which is the journal under systemd.
+#DAEMON_LOG_FILE=
+
+# Where checks are: available/ and enabled/ lie in it.
+#MONITOR_D_DIRECTORY=/etc/mender-monitor/monitor.d
