@@ -20,6 +20,12 @@ class Invalid(VedetteError):
     code = "invalid"
 
 
+class Unacceptable(Invalid):
+    """Well-formed, but against a rule of what it should become part of."""
+
+    code = "unacceptable"
+
+
 class Unauthenticated(VedetteError):
     """It is not known who asks."""
 
@@ -42,6 +48,22 @@ class Conflict(VedetteError):
     """It collides with what is there already."""
 
     code = "conflict"
+
+
+class Changed(VedetteError):
+    """It is no longer as the one who asks last saw it."""
+
+    code = "changed"
+
+
+class TooMany(VedetteError):
+    """Asked too often; slow down."""
+
+    code = "too_many"
+
+    def __init__(self, message: str = "", *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class TooLarge(VedetteError):

@@ -1,0 +1,1 @@
+"""Tenants, their users, passwords and sessions: who may ask at all."""

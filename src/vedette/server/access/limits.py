@@ -1,0 +1,48 @@
+"""How often somebody may try: a bucket of tries that refills with time, for each of a bounded number of names."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from vedette.clock import Clock
+from vedette.errors import TooMany
+
+MAX_NAMES: Final = 10_000
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tries: float
+    at: float  # elapsed seconds
+
+
+class Limit:
+    """`burst` tries at once, then one every `every_s` seconds."""
+
+    def __init__(self, clock: Clock, *, burst: int, every_s: float) -> None:
+        self._clock = clock
+        self._burst = burst
+        self._every_s = every_s
+        self._buckets: dict[str, _Bucket] = {}
+
+    def take(self, name: str) -> None:
+        """Use up a try of `name`.
+
+        Raises:
+            TooMany: there is none left; says when the next one comes.
+        """
+        now = self._clock.elapsed()
+        bucket = self._buckets.pop(name, None) or _Bucket(self._burst, now)
+        self._buckets[name] = bucket  # the least recently used is first
+        bucket.tries = min(self._burst, bucket.tries + (now - bucket.at) / self._every_s)
+        bucket.at = now
+        if len(self._buckets) > MAX_NAMES:
+            del self._buckets[next(iter(self._buckets))]
+        if bucket.tries < 1:
+            raise TooMany("too many attempts; wait a little", retry_after_s=(1 - bucket.tries) * self._every_s)
+        bucket.tries -= 1
+
+    def give_back(self, name: str) -> None:
+        """The try was a good one and does not count."""
+        bucket = self._buckets.get(name)
+        if bucket is not None:
+            bucket.tries += 1

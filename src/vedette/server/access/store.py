@@ -1,0 +1,135 @@
+"""The SQL of tenants, users and sessions."""
+
+from collections.abc import Sequence
+
+from vedette.server.db import Row, Tx
+
+
+async def secret(tx: Tx, name: str) -> str | None:
+    value: str | None = await tx.value("SELECT value FROM server_secret WHERE name = :name", name=name)
+    return value
+
+
+async def keep_secret(tx: Tx, name: str, value: str) -> str:
+    """Store `value` unless there is one already; the one that counts."""
+    await tx.execute(
+        "INSERT INTO server_secret (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING", name=name, value=value
+    )
+    kept = await secret(tx, name)
+    assert kept is not None
+    return kept
+
+
+async def add_tenant(tx: Tx, tenant_id: str, name: str, token: str, now: int) -> bool:
+    """False: the name is taken."""
+    count = await tx.execute(
+        "INSERT INTO tenant (id, name, token, created_at) VALUES (:id, :name, :token, :now) ON CONFLICT DO NOTHING",
+        id=tenant_id, name=name, token=token, now=now,
+    )  # fmt: skip
+    return count == 1
+
+
+async def tenants(tx: Tx) -> list[Row]:
+    return await tx.all("SELECT id, name, token, status, created_at FROM tenant ORDER BY name")
+
+
+async def tenant_named(tx: Tx, name: str) -> Row | None:
+    return await tx.one("SELECT id, name, token, status, created_at FROM tenant WHERE name = :name", name=name)
+
+
+async def tenant_by_token(tx: Tx, token: str) -> Row | None:
+    return await tx.one("SELECT id, name, token, status, created_at FROM tenant WHERE token = :token", token=token)
+
+
+async def own_tenant(tx: Tx) -> Row | None:
+    return await tx.one("SELECT id, name, token, status, created_at FROM tenant WHERE id = :tenant")
+
+
+async def add_user(tx: Tx, user_id: str, email: str, password_hash: str, roles: str, now: int) -> bool:
+    """False: the address is taken, here or in another tenant."""
+    count = await tx.execute(
+        "INSERT INTO user (tenant, id, email, password_hash, roles, created_at, updated_at)"
+        " VALUES (:tenant, :id, :email, :password_hash, :roles, :now, :now) ON CONFLICT DO NOTHING",
+        id=user_id, email=email, password_hash=password_hash, roles=roles, now=now,
+    )  # fmt: skip
+    return count == 1
+
+
+_USER = "id, email, password_hash, roles, created_at, updated_at, login_at"
+
+
+async def users(tx: Tx) -> list[Row]:
+    return await tx.all(f"SELECT {_USER} FROM user WHERE tenant = :tenant ORDER BY email")  # noqa: S608
+
+
+async def user(tx: Tx, user_id: str) -> Row | None:
+    return await tx.one(f"SELECT {_USER} FROM user WHERE tenant = :tenant AND id = :id", id=user_id)  # noqa: S608
+
+
+async def all_users(tx: Tx) -> list[Row]:
+    """Of every tenant, for the one who runs the server."""
+    return await tx.all(
+        "SELECT user.id, email, roles, user.created_at, login_at, tenant.name AS tenant_name"
+        " FROM user JOIN tenant ON tenant.id = user.tenant ORDER BY tenant.name, email"
+    )
+
+
+async def user_by_email(tx: Tx, email: str) -> Row | None:
+    """Before it is known who asks: of any tenant."""
+    return await tx.one(
+        "SELECT user.id, user.tenant, password_hash, tenant.status AS tenant_status"
+        " FROM user JOIN tenant ON tenant.id = user.tenant WHERE email = :email",
+        email=email,
+    )
+
+
+async def change_user(tx: Tx, user_id: str, email: str, password_hash: str, roles: str, now: int) -> int:
+    return await tx.execute(
+        "UPDATE user SET email = :email, password_hash = :password_hash, roles = :roles, updated_at = :now"
+        " WHERE tenant = :tenant AND id = :id",
+        id=user_id, email=email, password_hash=password_hash, roles=roles, now=now,
+    )  # fmt: skip
+
+
+async def email_taken(tx: Tx, email: str, user_id: str) -> bool:
+    """Whether somebody else, in whatever tenant, has this address. Says nothing of whom. Runs as the system."""
+    return await tx.value("SELECT 1 FROM user WHERE email = :email AND id != :id", email=email, id=user_id) is not None
+
+
+async def remove_user(tx: Tx, user_id: str) -> int:
+    return await tx.execute("DELETE FROM user WHERE tenant = :tenant AND id = :id", id=user_id)
+
+
+async def add_session(tx: Tx, user_id: str, session: str, now: int, expires_at: int | None) -> None:
+    await tx.execute(
+        "INSERT INTO session (tenant, user_id, id, created_at, expires_at)"
+        " VALUES (:tenant, :user, :id, :now, :expires)",
+        user=user_id, id=session, now=now, expires=expires_at,
+    )  # fmt: skip
+    await tx.execute("UPDATE user SET login_at = :now WHERE tenant = :tenant AND id = :user", user=user_id, now=now)
+
+
+async def sessions(tx: Tx, user_id: str) -> Sequence[str]:
+    """The ids of a user's sessions, newest first."""
+    rows = await tx.all(
+        "SELECT id FROM session WHERE tenant = :tenant AND user_id = :user ORDER BY created_at DESC, id", user=user_id
+    )
+    return [row["id"] for row in rows]
+
+
+async def remove_session(tx: Tx, user_id: str, session: str) -> int:
+    return await tx.execute(
+        "DELETE FROM session WHERE tenant = :tenant AND user_id = :user AND id = :id", user=user_id, id=session
+    )
+
+
+async def session_user(tx: Tx, user_id: str, session: str) -> Row | None:
+    """The user of a live session of an active tenant."""
+    return await tx.one(
+        "SELECT user.email, user.roles FROM session"
+        " JOIN user ON user.tenant = session.tenant AND user.id = session.user_id"
+        " JOIN tenant ON tenant.id = session.tenant"
+        " WHERE session.tenant = :tenant AND session.user_id = :user AND session.id = :id"
+        " AND tenant.status = 'active'",
+        user=user_id, id=session,
+    )  # fmt: skip

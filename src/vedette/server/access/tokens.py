@@ -1,0 +1,76 @@
+"""A bounded memory of tokens that were found valid, so that a signature is checked once and not at every call.
+
+A token may be withdrawn by another process, so what is remembered is asked again of the database every few seconds;
+what this process withdraws is forgotten at once.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from vedette.clock import Clock
+from vedette.errors import Unauthenticated
+from vedette.server.access.signer import Claims
+
+T = TypeVar("T")
+
+RECHECK_S: Final = 5.0  # a token withdrawn elsewhere works at most this much longer
+MAX_TOKENS: Final = 20_000  # about 1.5 kB each
+
+
+@dataclass(slots=True)
+class Verified(Generic[T]):
+    """A token whose signature is good."""
+
+    claims: Claims
+    subject: str  # whom it is forgotten with
+    who: T  # as the database said last
+    fresh_until: float  # elapsed seconds; ask the database again from then on
+
+
+class TokenCache(Generic[T]):
+    """By the text of the token; the oldest entry goes first. Used by one thread."""
+
+    def __init__(self, size: int = MAX_TOKENS) -> None:
+        self._size = size
+        self._entries: dict[str, Verified[T]] = {}  # in order of their last check
+        self._by_subject: dict[str, set[str]] = {}
+        self.get = self._entries.get  # the hot path: no call in between
+
+    def put(self, token: str, verified: Verified[T]) -> None:
+        """Remember `token`, in place of what was known of it."""
+        self._drop(token)
+        self._entries[token] = verified
+        self._by_subject.setdefault(verified.subject, set()).add(token)
+        if len(self._entries) > self._size:
+            self._drop(next(iter(self._entries)))
+
+    def forget(self, subject: str) -> None:
+        """What is known of the tokens of `subject` no longer holds."""
+        for token in tuple(self._by_subject.get(subject, ())):
+            self._drop(token)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _drop(self, token: str) -> None:
+        verified = self._entries.pop(token, None)
+        if verified is None:
+            return
+        tokens = self._by_subject[verified.subject]
+        tokens.discard(token)
+        if not tokens:
+            del self._by_subject[verified.subject]
+
+
+def fresh_until(clock: Clock, expires_at: int | None) -> float:
+    """When something found valid now has to be asked again, in elapsed seconds.
+
+    Raises:
+        Unauthenticated: `expires_at` (unix seconds; None: never) is past.
+    """
+    if expires_at is None:
+        return clock.elapsed() + RECHECK_S
+    left = expires_at - clock.now().timestamp()
+    if left <= 0:
+        raise Unauthenticated("the token has expired")
+    return clock.elapsed() + min(RECHECK_S, left)

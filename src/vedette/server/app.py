@@ -1,0 +1,65 @@
+"""The ASGI application: the hot paths of devices in front, then every slice's own routes."""
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from vedette.errors import Unavailable
+from vedette.server.db import SYSTEM, Tx
+from vedette.server.http import public_route, services
+from vedette.server.http.answers import problem
+from vedette.server.http.asgi import Conventions
+from vedette.server.services import Services
+
+
+def make_app(parts: Services) -> ASGIApp:
+    """The whole server, ready for uvicorn. Its parts find `parts` in the scope: `http.services(request)`."""
+    router = Router(routes(), redirect_slashes=False, default=_not_found)
+    return Conventions(_Front(hot_paths(), router), parts)
+
+
+def routes() -> list[BaseRoute]:
+    """Every route behind the hot paths."""
+    return [*HEALTH]
+
+
+def hot_paths() -> Mapping[str, ASGIApp]:
+    """What devices call all the time: exact path to application, in front of all else."""
+    return {}
+
+
+class _Front:
+    """One dictionary look-up for what devices call; the router for the rest."""
+
+    def __init__(self, exact: Mapping[str, ASGIApp], rest: ASGIApp) -> None:
+        self._exact = exact
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._exact.get(scope["path"], self._rest)(scope, receive, send)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    await problem(404, "no such path", scope["request_id"])(scope, receive, send)
+
+
+async def _alive(request: Request) -> Response:
+    return Response(status_code=204)
+
+
+async def _health(request: Request) -> Response:
+    """Can the database be asked? 503 when not."""
+
+    async def ask(tx: Tx) -> int:
+        count: int = await tx.value("SELECT count(*) FROM (SELECT 1 FROM tenant LIMIT 1)")
+        return count
+
+    if await services(request).db.read(SYSTEM, ask) < 1:
+        raise Unavailable("there is no tenant yet")
+    return Response(status_code=204)
+
+
+HEALTH = [public_route("/alive", {"GET": _alive}), public_route("/health", {"GET": _health})]

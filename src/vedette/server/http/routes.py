@@ -1,0 +1,144 @@
+"""Routes out of handlers: one path, a handler for each method, and who may call them.
+
+Authentication, limits and errors are dealt with here, so that a handler is one call of a service and one answer.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from vedette.errors import Denied, Unauthenticated, VedetteError
+from vedette.server.access import sessions
+from vedette.server.caller import Caller
+from vedette.server.http.answers import problem, refusal
+from vedette.server.http.body import JSON_TYPE, bounded, check_announced
+from vedette.server.services import Services
+
+UserHandler = Callable[[Request, Caller], Awaitable[Response]]
+PublicHandler = Callable[[Request], Awaitable[Response]]
+Refused = Callable[[Request, VedetteError], Awaitable[Response]]
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+COOKIE: Final = "JWT"
+
+
+def user_route(
+    path: str, handlers: Mapping[str, UserHandler], *, refused: Refused | None = None, consumes: str = JSON_TYPE
+) -> Route:
+    """A route for users who are logged in.
+
+    Args:
+        handlers: by method; HEAD and OPTIONS are added.
+        refused: makes the response to an error; the default is the error body of the API.
+        consumes: the content type that bodies must have.
+    """
+
+    def with_caller(handler: UserHandler) -> PublicHandler:
+        async def answer(request: Request) -> Response:
+            return await handler(request, await caller_of(request))
+
+        return answer
+
+    wrapped = {method: with_caller(handler) for method, handler in handlers.items()}
+    return Route(path, _Endpoint(wrapped, refused, consumes))
+
+
+def public_route(
+    path: str, handlers: Mapping[str, PublicHandler], *, refused: Refused | None = None, consumes: str = JSON_TYPE
+) -> Route:
+    """A route for anybody; see `user_route`."""
+    return Route(path, _Endpoint(handlers, refused, consumes))
+
+
+def services(request: Request) -> Services:
+    """What this server is made of."""
+    value: Services = request.scope["services"]
+    return value
+
+
+async def caller_of(request: Request) -> Caller:
+    """The user whose token came with `request`, in the header or in the cookie.
+
+    Raises:
+        Unauthenticated: there is none, or it is not valid now.
+        Denied: it came in a cookie, and a page of another site may have made the browser send it.
+    """
+    header = request.headers.get("authorization")
+    if header is not None:
+        token = bearer(header)
+    elif COOKIE in request.cookies:
+        if request.method not in SAFE:
+            require_same_origin(request)
+        token = request.cookies[COOKIE]
+    else:
+        raise Unauthenticated("Authorization not present in header")
+    return await sessions.caller(services(request), token)
+
+
+def bearer(header: str | None) -> str:
+    """The token of an Authorization header."""
+    if not header:
+        raise Unauthenticated("Authorization not present in header")
+    words = header.split()
+    if len(words) != 2:
+        raise Unauthenticated("malformed Authorization header")
+    if words[0].lower() != "bearer":
+        raise Unauthenticated(f"unknown Authorization method {words[0][:20]}")
+    return words[1]
+
+
+def require_same_origin(request: Request) -> None:
+    """Refuse what another site's page may have made a browser send: every browser says where it comes from.
+
+    Raises:
+        Denied: it comes from elsewhere, or does not say.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        if site in {"same-origin", "none"}:
+            return
+        raise Denied("cross-site request refused")
+    origin = urlsplit(request.headers.get("origin", ""))
+    own = {request.headers.get("host", ""), urlsplit(services(request).settings.base_url).netloc}
+    if not origin.netloc or origin.netloc not in own:
+        raise Denied("cross-site request refused: a cookie counts only with this server's own Origin")
+
+
+class _Endpoint:
+    """An ASGI application for one path."""
+
+    def __init__(self, handlers: Mapping[str, PublicHandler], refused: Refused | None, consumes: str) -> None:
+        self._handlers = dict(handlers)
+        if "GET" in handlers:
+            self._handlers.setdefault("HEAD", handlers["GET"])
+        self._allow = ", ".join(sorted({*self._handlers, "OPTIONS"}))
+        self._refused = refused or _refused
+        self._consumes = consumes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, bounded(receive))
+        try:
+            response = await self._answer(request)
+        except VedetteError as error:
+            response = await self._refused(request, error)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            allow = {"Allow": self._allow}
+            if request.method == "OPTIONS":
+                return Response(headers=allow)
+            return problem(405, "method not allowed", request.scope["request_id"], allow)
+        if request.method not in SAFE:
+            check_announced(request.headers, self._consumes)
+        return await handler(request)
+
+
+async def _refused(request: Request, error: VedetteError) -> Response:
+    return refusal(error, request.scope["request_id"])

@@ -1,0 +1,64 @@
+"""What the parts of a running server share, handed to every service as its first argument."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from vedette.clock import Clock, SystemClock
+from vedette.server.access import keys
+from vedette.server.access.limits import Limit
+from vedette.server.access.passwords import Passwords
+from vedette.server.access.signer import Signer
+from vedette.server.access.tokens import TokenCache
+from vedette.server.caller import Caller
+from vedette.server.db import Database, DeviceScope, open_database
+from vedette.server.devices.check_ins import CheckIns
+from vedette.server.live import Live
+from vedette.server.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """One running server. Nothing in it is state that another process would miss: that is in `db`."""
+
+    settings: Settings
+    db: Database
+    clock: Clock
+    live: Live
+    signer: Signer
+    user_tokens: TokenCache[Caller]
+    device_tokens: TokenCache[DeviceScope]
+    passwords: Passwords
+    logins_of_account: Limit
+    logins_from_address: Limit
+    check_ins: CheckIns
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """Open the database of `settings` and everything around it; closed in reverse.
+
+    Raises:
+        Invalid: not a database this program knows.
+        Unavailable: the database cannot be opened.
+    """
+    clock = clock or SystemClock()
+    db = open_database(settings.database_url)
+    passwords = Passwords()
+    try:
+        yield Services(
+            settings=settings,
+            db=db,
+            clock=clock,
+            live=Live(),
+            signer=await keys.signer(db),
+            user_tokens=TokenCache(),
+            device_tokens=TokenCache(),
+            passwords=passwords,
+            logins_of_account=Limit(clock, burst=10, every_s=30),
+            logins_from_address=Limit(clock, burst=30, every_s=10),
+            check_ins=CheckIns(),
+        )
+    finally:
+        passwords.close()
+        await db.close()

@@ -1,0 +1,130 @@
+"""Everything the server can be told, from a file, the environment and the command line, in this order of strength."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from vedette.errors import Invalid
+
+PREFIX: Final = "VEDETTE_"
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the server was told. A test compares the names with docs/settings.md.
+
+    Raises:
+        Invalid: a value that cannot work, naming the setting.
+    """
+
+    listen: str = "127.0.0.1:8080"  # HOST:PORT, IPv6 as [::1]:8080; port 0 takes any free one
+    data: Path = field(default_factory=lambda: default_data())  # database, lock, everything that must survive
+    database: str = ""  # URL; empty: SQLite inside `data`
+    smtp: str = field(default="", repr=False)  # smtp://[user:password@]host:port; empty: no mail leaves
+    mail_from: str = "vedette@localhost"
+    public_url: str = ""  # as people reach the server, for links in mails; empty: http(s)://`listen`
+    tls_cert: str = ""  # PEM files; both or none
+    tls_key: str = ""
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        self.address  # noqa: B018 - each of these refuses what cannot work
+        if self.smtp:
+            _smtp(self.smtp)
+        if self.public_url and urlsplit(self.public_url).scheme not in {"http", "https"}:
+            raise Invalid(f"setting public_url: {self.public_url!r} is not an http:// or https:// URL")
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise Invalid("settings tls_cert and tls_key: give both or none")
+        if self.log_level not in LOG_LEVELS:
+            raise Invalid(f"setting log_level: {self.log_level!r} is none of {', '.join(LOG_LEVELS)}")
+        if "@" not in self.mail_from or any(char.isspace() for char in self.mail_from):
+            raise Invalid(f"setting mail_from: {self.mail_from!r} is not a mail address")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on."""
+        host, separator, port = self.listen.rpartition(":")
+        if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise Invalid(f"setting listen: {self.listen!r} is not HOST:PORT")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.data.absolute() / 'vedette.db'}"
+
+    @property
+    def base_url(self) -> str:
+        """How people reach this server, without a slash at the end."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        return f"{'https' if self.tls_cert else 'http'}://{self.listen}"
+
+
+def default_data() -> Path:
+    """/var/lib/vedette for root, else the user's own data directory (XDG Base Directory Specification)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/vedette")
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local/share") / "vedette"
+
+
+NAMES: Final = tuple(each.name for each in fields(Settings))
+
+
+def load(options: Mapping[str, str], environ: Mapping[str, str], config: Path | None = None) -> Settings:
+    """Settings from `options` over `environ` over the TOML file `config` over the defaults.
+
+    Args:
+        options: by setting name; only those that were given.
+        environ: `VEDETTE_` and the name in capitals; `VEDETTE_CONFIG` names the file when `config` is None.
+    Raises:
+        Invalid: an unknown name (with the nearest one that exists), a value of the wrong type, an unreadable file.
+    """
+    if config is None and environ.get(PREFIX + "CONFIG"):
+        config = Path(environ[PREFIX + "CONFIG"])
+    values: dict[str, Any] = {} if config is None else _read(config)
+    for key, value in environ.items():
+        if key.startswith(PREFIX) and key != PREFIX + "CONFIG":
+            values[_known(key.removeprefix(PREFIX).lower(), f"environment variable {key}")] = value
+    values |= options
+    if "data" in values:
+        values["data"] = Path(values["data"])
+    return Settings(**values)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise Invalid(f"settings file {path}: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise Invalid(f"settings file {path}: {exc}") from exc
+    for name, value in table.items():
+        _known(name, f"settings file {path}: key {name}")
+        if not isinstance(value, str):
+            raise Invalid(f"settings file {path}: {name} needs a string in quotes")
+    return table
+
+
+def _known(name: str, where: str) -> str:
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.0)
+        raise Invalid(f"{where}: there is no setting {name!r}; the nearest is {near[0]!r}")
+    return name
+
+
+def _smtp(url: str) -> None:
+    """Refuse what is no SMTP server, without repeating a password."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"smtp", "smtps"} and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number
+        good = False
+    if not good:
+        raise Invalid("setting smtp: expected smtp://[user:password@]host:port")
