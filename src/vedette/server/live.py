@@ -1,8 +1,103 @@
-"""In-process fan-out of changes after commit. A placeholder until the real one arrives: nobody listens yet."""
+"""Tells open pages, within this process, that something about a device has changed. After the commit, never before.
+
+Only *that* it changed: a page then asks again and is shown what its user may see. So nothing can leak through here but
+the id of a device, and that only to who may see the device.
+Several server processes: `publish` is the one place to forward from, for example by NOTIFY.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Final, Self
+from weakref import WeakSet
+
+from vedette.server.db import SYSTEM, DeviceScope, Scope, UserScope
+
+MAX_NAMED: Final = 200  # devices in one change; beyond it the change says "many"
+
+Changed = frozenset[str] | None
+"""The devices that changed, or None: too many to name, look at everything again."""
 
 
 class Live:
-    """See `publish`."""
+    """Who listens, by tenant. Used by one thread."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str | None, WeakSet[Subscription]] = {}
 
     def publish(self, tenant: str, group: str | None, device: str) -> None:
-        """Tell who may see `device` that something about it has changed."""
+        """Tell who may see `device`, which is in the static group `group`, that something about it has changed."""
+        for key in (tenant, None):
+            for listener in tuple(self._listeners.get(key, ())):
+                listener.add(group, device)
+
+    def subscribe(self, scope: Scope) -> "Subscription":
+        """Listen to what `scope` may see, from now on, until it is closed or forgotten.
+
+        What happens between two steps of the iteration comes as one change.
+        """
+        if isinstance(scope, DeviceScope):
+            raise TypeError("devices do not listen here")
+        listener = Subscription(self, scope)
+        self._listeners.setdefault(listener.tenant, WeakSet()).add(listener)
+        return listener
+
+    def __len__(self) -> int:
+        return sum(map(len, self._listeners.values()))
+
+    def _leave(self, listener: "Subscription") -> None:
+        listeners = self._listeners.get(listener.tenant)
+        if listeners is not None:
+            listeners.discard(listener)
+            if not listeners:
+                del self._listeners[listener.tenant]
+
+
+class Subscription(AsyncIterator[Changed]):
+    """One listener: iterate it with `async for`; close it, or use it with `with`."""
+
+    def __init__(self, live: Live, scope: Scope) -> None:
+        self._live = live
+        self._groups = scope.groups if isinstance(scope, UserScope) else None
+        self.tenant = scope.tenant if isinstance(scope, UserScope) else None
+        if self.tenant is None and scope is not SYSTEM:
+            raise TypeError(f"{scope!r} cannot listen")
+        self._devices: set[str] = set()
+        self._many = False
+        self._closed = False
+        self._wake = asyncio.Event()
+
+    def add(self, group: str | None, device: str) -> None:
+        """Something about `device` has changed; counts only where the scope sees it."""
+        if self._groups is not None and group not in self._groups:
+            return
+        if not self._many:
+            self._devices.add(device)
+            if len(self._devices) > MAX_NAMED:
+                self._many = True
+                self._devices.clear()
+        self._wake.set()
+
+    async def __anext__(self) -> Changed:
+        await self._wake.wait()
+        if self._closed:
+            raise StopAsyncIteration
+        self._wake.clear()
+        devices, many = frozenset(self._devices), self._many
+        self._devices.clear()
+        self._many = False
+        return None if many else devices
+
+    def close(self) -> None:
+        """Listen no longer; an iteration that waits ends."""
+        self._closed = True
+        self._wake.set()
+        self._live._leave(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
