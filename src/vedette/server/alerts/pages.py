@@ -1,0 +1,94 @@
+"""One device with what is wrong on it, its history of alerts, and one alert with its piece of the log."""
+
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vedette.model import Details
+from vedette.server.alerts import excerpt, service
+from vedette.server.alerts.service import StoredAlert
+from vedette.server.caller import Caller
+from vedette.server.devices import service as devices
+from vedette.server.http.routes import services
+from vedette.server.web.pages import PAGE_HEADERS, page
+from vedette.server.web.paging import page_number, pages
+from vedette.server.web.routes import here, page_route
+from vedette.wire import outgoing
+
+PER_PAGE: Final = 20
+MAX_OPEN: Final = 100  # shown at once; the rest is in the history
+
+
+async def _device(request: Request, caller: Caller) -> Response:
+    use, scope, device_id = services(request), caller.scope, request.path_params["device"]
+    number = page_number(request)
+    device = await devices.device(use, scope, device_id)
+    open_now = await service.open_problems(use, scope, device_id, 1, MAX_OPEN)
+    history = await service.history(use, scope, device_id, number, PER_PAGE)
+    return page(
+        request,
+        "alerts/device.html",
+        now=use.clock.now(),
+        email=caller.email,
+        device=device,
+        offline_after=devices.OFFLINE_AFTER,
+        open=open_now.items,
+        open_count=open_now.total,
+        open_ids=frozenset(each.id for each in open_now.items),
+        history=history.items,
+        pages=pages(f"/devices/{device_id}", number=number, size=PER_PAGE, total=history.total),
+        checks=await service.configuration(use, scope, device_id),
+        # What the server writes about a device itself is on the page already.
+        attributes=[each for each in device.attributes if each.scope in {"inventory", "tags"}],
+        here=here(request),
+    )
+
+
+async def _stored(request: Request, caller: Caller) -> StoredAlert:
+    return await service.alert(
+        services(request), caller.scope, request.path_params["device"], request.path_params["alert"]
+    )
+
+
+async def _alert(request: Request, caller: Caller) -> Response:
+    use, stored = services(request), await _stored(request, caller)
+    details = stored.alert.subject.details or Details()
+    return page(
+        request,
+        "alerts/alert.html",
+        now=use.clock.now(),
+        email=caller.email,
+        device=await devices.device(use, caller.scope, stored.device),
+        stored=stored,
+        alert=stored.alert,
+        details=details,
+        lines=excerpt.lines(details),
+        here=here(request),
+    )
+
+
+async def _text(request: Request, caller: Caller) -> Response:
+    stored = await _stored(request, caller)
+    return _download(excerpt.text(stored.alert, stored.device), "text/plain", f"alert-{stored.id}.txt")
+
+
+async def _json(request: Request, caller: Caller) -> Response:
+    stored = await _stored(request, caller)
+    record = {"id": str(stored.id), "device_id": stored.device, **outgoing.alert(stored.alert)}
+    text = msgspec.json.format(msgspec.json.encode(record), indent=2).decode()
+    return _download(text + "\n", "application/json", f"alert-{stored.id}.json")
+
+
+def _download(text: str, media_type: str, name: str) -> Response:
+    headers = {**PAGE_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text.encode("utf-8", "replace"), headers=headers, media_type=media_type)
+
+
+ROUTES: Final = [
+    page_route("/devices/{device}", {"GET": _device}),
+    page_route("/devices/{device}/alerts/{alert}", {"GET": _alert}),
+    page_route("/devices/{device}/alerts/{alert}/text", {"GET": _text}),
+    page_route("/devices/{device}/alerts/{alert}/json", {"GET": _json}),
+]
