@@ -29,9 +29,10 @@
 # A path below the management server's URL, or a whole URL.
 #ALERT_URL=/api/devices/v1/devicemonitor/alert
 
-# First wait after a failed try, and the longest wait as tries keep failing (0: waits do not grow).
+# While tries fail, waits grow up to the first of these, and are drawn at random so that a fleet does not come back
+# at once. 0: waits do not grow, and the second is the longest.
+#SEND_ALERT_MAX_INTERVAL_S=10m
 #DEFAULT_ALERT_STORE_RESEND_INTERVAL_S=60
-#SEND_ALERT_MAX_INTERVAL_S=3600
 
 # What is kept while the server cannot be reached. What goes beyond is dropped, counted and reported.
 #ALERT_OFFLINE_STORE_MAX_COUNT=10000

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from vedette import __version__
-from vedette.agent import checkfiles, durations, settings
+from vedette.agent import checkfiles, settings
 from vedette.agent.paths import ROOT_VARIABLE, Paths
-from vedette.errors import Invalid, VedetteError
+from vedette.errors import VedetteError
 
 PROGRAM = "mender-monitorctl"
 
@@ -82,19 +82,25 @@ def _run(arguments: list[str]) -> None:
 
 
 def _create(paths: Paths, arguments: list[str]) -> None:
-    subsystem_name, name, *rest = _take(arguments, "create", at_least=2)
-    subsystem = _subsystem(subsystem_name)
-    checkfiles.good_name(subsystem_name, name)
+    from vedette.agent import control_subsystems
+
+    kind, name, *rest = _take(arguments, "create", at_least=2)
+    subsystem = control_subsystems.find(kind)
+    checkfiles.good_name(kind, name)
+    if not subsystem.least <= len(rest) <= subsystem.most:
+        raise _Usage(f"{PROGRAM} create {kind} {subsystem.arguments}")
     assignments = subsystem.assignments(name, rest)
     subsystem.validate({key: str(value) for key, value in assignments})
-    checkfiles.create(paths, subsystem_name, name, assignments)
+    checkfiles.create(paths, kind, name, assignments)
 
 
 def _enable(paths: Paths, arguments: list[str]) -> None:
-    subsystem, name = _take(arguments, "enable", at_least=2, at_most=2)
-    validate = _subsystem(subsystem).validate
-    validate(checkfiles.find(paths, subsystem, name).values)
-    checkfiles.enable(paths, subsystem, name)
+    from vedette.agent import control_subsystems  # brings PCRE, which most commands do without
+
+    kind, name = _take(arguments, "enable", at_least=2, at_most=2)
+    subsystem = control_subsystems.find(kind)
+    subsystem.validate(checkfiles.find(paths, kind, name).values)
+    checkfiles.enable(paths, kind, name)
 
 
 def _disable(paths: Paths, arguments: list[str]) -> None:
@@ -141,46 +147,6 @@ def _version(_paths: Paths, _arguments: list[str]) -> None:
     print(f"{PROGRAM} (Vedette) {__version__}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Subsystem:
-    assignments: Callable[[str, list[str]], list[tuple[str, str | int]]]  # of a check's name and arguments
-    validate: Callable[[Mapping[str, str]], None]  # raises `Invalid`; for new checks and those written by hand
-
-
-def _log(name: str, arguments: list[str]) -> list[tuple[str, str | int]]:
-    if not 2 <= len(arguments) <= 3:
-        raise _Usage(f'{PROGRAM} create log CHECK "PATTERN" "FILE or @COMMAND" [EXPIRATION]')
-    pattern, source, *expiration = arguments
-    assignments: list[tuple[str, str | int]] = [
-        ("SERVICE_NAME", name),
-        ("LOG_PATTERN", pattern),
-        ("LOG_FILE", source),
-    ]
-    if expiration:
-        assignments.append(("LOG_PATTERN_EXPIRATION", durations.parse(expiration[0])))
-    return assignments
-
-
-def _validate_log(values: Mapping[str, str]) -> None:
-    from vedette.agent.match import Pattern  # PCRE, which `list` and `help` do not need
-
-    pattern, source = values.get("LOG_PATTERN", ""), values.get("LOG_FILE", "")
-    if not pattern:
-        raise Invalid("the pattern is empty; to match every line, write '.*'")
-    Pattern.compile(pattern)
-    if source.startswith("@"):
-        if not source[1:].strip():
-            raise Invalid("there is no command behind the @")
-    elif not source.startswith("/"):
-        raise Invalid(f"{source[:80]!r} is no absolute path; a command begins with @")
-    elif Path(os.fsdecode(source.encode("utf-8", "surrogateescape"))).is_dir():
-        raise Invalid(f"{source[:80]!r} is a directory, not a file")
-    if expiration := values.get("LOG_PATTERN_EXPIRATION"):
-        durations.parse(expiration)
-
-
-SUBSYSTEMS: Final[Mapping[str, _Subsystem]] = {"log": _Subsystem(assignments=_log, validate=_validate_log)}
-
 COMMANDS: Final[Mapping[str, _Command]] = {
     "create": _Command(
         _create,
@@ -209,12 +175,6 @@ A check that is enabled already takes effect as it is now. Nothing needs a resta
     "help": _Command(_help, "[COMMAND]", "this, or more about one command"),
     "version": _Command(_version, "", "show the version"),
 }
-
-
-def _subsystem(name: str) -> _Subsystem:
-    if name not in SUBSYSTEMS:
-        raise Invalid(f"there is no subsystem {name!r}, only {', '.join(SUBSYSTEMS)}")
-    return SUBSYSTEMS[name]
 
 
 def _take(arguments: list[str], command: str, *, at_least: int, at_most: int | None = None) -> list[str]:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vedette.agent import checkfiles, durations
+from vedette.agent import checkfiles, control_subsystems, durations
 from vedette.agent.checkfiles import CheckFile, Problem
 from vedette.agent.paths import Paths
 from vedette.agent.store import Limits, Store
@@ -55,9 +55,20 @@ def _check(found: CheckFile | Problem, enabled: bool) -> dict[str, Any]:
         "check": name,
         "enabled": enabled,
         "file": str(found.path),
-        "problem": found.sentence if isinstance(found, Problem) else None,
+        "problem": _problem(found),
         "values": {} if isinstance(found, Problem) else dict(found.values),
     }
+
+
+def _problem(found: CheckFile | Problem) -> str | None:
+    """Why this cannot work, though it is written down."""
+    if isinstance(found, Problem):
+        return found.sentence
+    try:
+        control_subsystems.find(found.subsystem).validate(found.values)
+    except Invalid as invalid:
+        return str(invalid)
+    return None
 
 
 def _state(row: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ class Settings:
     confpush_interval: int = 600
     daemon_log_file: str = ""  # empty: standard error, which is the journal under systemd
     default_alert_level: Level = Level.CRITICAL  # of log and service checks that have none of their own
-    default_alert_store_resend_interval_s: int = 60
+    default_alert_store_resend_interval_s: int = 60  # the longest wait between tries where waits do not grow
     default_dbus_alert_expiration_seconds: int = 0  # 0: raised until called off by hand
     default_dbus_alert_level: Level = Level.CRITICAL
     default_log_alert_level: Level = Level.CRITICAL
@@ -41,7 +41,7 @@ class Settings:
     flapping_interval: int = 120
     flapping_count_threshold: int = 5
     monitor_d_directory: str = MONITOR_D
-    send_alert_max_interval_s: int = 3600  # the longest wait between two tries to send; 0: no growing waits
+    send_alert_max_interval_s: int = 600  # what growing waits between tries grow to; 0: they do not grow
     problems: tuple[str, ...] = ()  # one sentence for each line that could not be used; for the log
 
 
