@@ -1,6 +1,7 @@
 """The ASGI application: the hot paths of devices in front, then every slice's own routes."""
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,6 +9,7 @@ from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vedette.errors import Unavailable
+from vedette.server.access import api as access_api
 from vedette.server.db import SYSTEM, Tx
 from vedette.server.http import public_route, services
 from vedette.server.http.answers import problem
@@ -23,12 +25,17 @@ def make_app(parts: Services) -> ASGIApp:
 
 def routes() -> list[BaseRoute]:
     """Every route behind the hot paths."""
-    return [*HEALTH]
+    return [*HEALTH, *access_api.ROUTES]
 
 
 def hot_paths() -> Mapping[str, ASGIApp]:
     """What devices call all the time: exact path to application, in front of all else."""
     return {}
+
+
+def tasks(parts: Services) -> Sequence[Coroutine[Any, Any, None]]:
+    """What runs beside the requests as long as the server does; cancelled at its end."""
+    return []
 
 
 class _Front:
@@ -62,4 +69,11 @@ async def _health(request: Request) -> Response:
     return Response(status_code=204)
 
 
-HEALTH = [public_route("/alive", {"GET": _alive}), public_route("/health", {"GET": _health})]
+# Clients of the compatible API ask each of its services by name; here they live and die together.
+SERVICES: Final = "/api/internal/v1/{service}"
+HEALTH: Final = [
+    public_route("/alive", {"GET": _alive}),
+    public_route("/health", {"GET": _health}),
+    public_route(f"{SERVICES}/alive", {"GET": _alive}),
+    public_route(f"{SERVICES}/health", {"GET": _health}),
+]

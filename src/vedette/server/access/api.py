@@ -1,0 +1,173 @@
+"""The JSON of logging in, users and the tenant: paths, keys and codes of the compatible API (docs/compatibility.md)."""
+
+import binascii
+from base64 import b64decode
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vedette.errors import Invalid, Unauthenticated
+from vedette.server.access import service
+from vedette.server.access.roles import ADMIN
+from vedette.server.access.service import User
+from vedette.server.caller import Caller
+from vedette.server.http import decode, decode_or_none, json_response, public_route, services, user_route
+from vedette.wire.outgoing import timestamp
+
+USERADM: Final = "/api/management/v1/useradm"
+
+
+class LoginBody(msgspec.Struct):
+    """What may come with a login; some clients send nothing."""
+
+    no_expiry: bool | None = None
+
+
+class NewUser(msgspec.Struct):
+    """A user to be made."""
+
+    email: str
+    password: str
+    roles: list[str] | None = None
+
+
+class UserUpdate(msgspec.Struct):
+    """What should become different."""
+
+    email: str | None = None
+    password: str | None = None
+    current_password: str | None = None
+    roles: list[str] | None = None
+
+
+async def login(request: Request) -> Response:
+    email, password = _basic(request.headers.get("authorization", ""))
+    body = await decode_or_none(request, LoginBody)
+    address = request.client.host if request.client else ""
+    no_expiry = bool(body and body.no_expiry)
+    token = await service.login(services(request), email, password, address, no_expiry=no_expiry)
+    # Clients compare the type as a whole, so it has no charset.
+    return Response(token.encode(), headers={"Content-Type": "application/jwt", "Cache-Control": "no-store"})
+
+
+async def logout(request: Request, caller: Caller) -> Response:
+    await service.logout(services(request), caller)
+    return Response(status_code=202)
+
+
+async def list_users(request: Request, caller: Caller) -> Response:
+    ids, emails = request.query_params.getlist("id"), [each.lower() for each in request.query_params.getlist("email")]
+    created_after, created_before = _seconds(request, "created_after"), _seconds(request, "created_before")
+    updated_after, updated_before = _seconds(request, "updated_after"), _seconds(request, "updated_before")
+    return json_response(
+        [
+            _dump(user)
+            for user in await service.users(services(request), caller)
+            if (not ids or user.id in ids)
+            and (not emails or user.email in emails)
+            and (created_after is None or user.created_at.timestamp() >= created_after)
+            and (created_before is None or user.created_at.timestamp() <= created_before)
+            and (updated_after is None or user.updated_at.timestamp() >= updated_after)
+            and (updated_before is None or user.updated_at.timestamp() <= updated_before)
+        ]
+    )
+
+
+async def add_user(request: Request, caller: Caller) -> Response:
+    service.require_admin(caller)
+    new = await decode(request, NewUser)
+    roles = [ADMIN] if not new.roles else new.roles
+    user = await service.create_user(services(request), caller.scope, new.email, new.password, roles)
+    return Response(status_code=201, headers={"Location": f"{USERADM}/users/{user.id}"})
+
+
+async def get_user(request: Request, caller: Caller) -> Response:
+    return json_response(_dump(await service.user(services(request), caller, _whom(request, caller))))
+
+
+async def put_user(request: Request, caller: Caller) -> Response:
+    body = await decode(request, UserUpdate)
+    change = service.UserChange(
+        email=body.email,
+        password=body.password,
+        current_password=body.current_password,
+        roles=None if body.roles is None else tuple(body.roles),
+    )
+    await service.change_user(services(request), caller, _whom(request, caller), change)
+    return Response(status_code=204)
+
+
+async def delete_user(request: Request, caller: Caller) -> Response:
+    await service.remove_user(services(request), caller, _whom(request, caller))
+    return Response(status_code=204)
+
+
+async def own_tenant(request: Request, caller: Caller) -> Response:
+    tenant = await service.own_tenant(services(request), caller.scope)
+    return json_response(
+        {
+            "id": tenant.id,
+            "name": tenant.name,
+            "tenant_token": tenant.token,
+            "status": tenant.status,
+            "plan": "enterprise",
+            "trial": False,
+            "addons": service.ADDONS,
+            "service_provider": False,
+            "created_at": timestamp(tenant.created_at),
+        }
+    )
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """E-mail and password of an Authorization header. Source: RFC 7617."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic" or not encoded:
+        raise Unauthenticated("invalid or missing auth header")
+    try:
+        email, separator, password = b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as exc:
+        raise Unauthenticated("invalid or missing auth header") from exc
+    if not separator:
+        raise Unauthenticated("invalid or missing auth header")
+    return email, password
+
+
+def _whom(request: Request, caller: Caller) -> str:
+    user_id: str = request.path_params["id"]
+    return caller.user_id if user_id == "me" else user_id
+
+
+def _seconds(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise Invalid(f"invalid {name} query: {text[:100]!r} is not a unix time in seconds")
+    return int(text)
+
+
+def _dump(user: User) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "id": user.id,
+        "email": user.email,
+        "created_ts": timestamp(user.created_at),
+        "updated_ts": timestamp(user.updated_at),
+        "verified": True,
+        "tfa_status": "disabled",
+        "roles": user.roles,
+    }
+    if user.login_at is not None:
+        out["login_ts"] = timestamp(user.login_at)
+    return out
+
+
+ROUTES: Final = [
+    public_route(f"{USERADM}/auth/login", {"POST": login}),
+    user_route(f"{USERADM}/auth/logout", {"POST": logout}),
+    user_route(f"{USERADM}/users", {"GET": list_users, "POST": add_user}),
+    user_route(f"{USERADM}/users/{{id}}", {"GET": get_user, "PUT": put_user, "DELETE": delete_user}),
+    user_route("/api/management/v1/tenantadm/user/tenant", {"GET": own_tenant}),
+]

@@ -1,0 +1,181 @@
+"""A server from start to stop: wired straight, undone in reverse."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+
+from vedette.errors import Unavailable
+from vedette.server import systemd
+from vedette.server.access import service as access
+from vedette.server.app import make_app, tasks
+from vedette.server.services import Services, open_services
+from vedette.server.settings import Settings
+
+GRACE_S: Final = 5  # open connections (live pages above all) get this long at the end
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        Invalid: a setting that cannot work.
+        Unavailable: the data directory, the address or the database cannot be had.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(data_directory(settings.data))
+        listener = stack.enter_context(listen(settings.address))
+        services = await stack.enter_async_context(open_services(settings))
+        await _first_start(services)
+        for task in (*tasks(services), _watchdog()):
+            await stack.enter_async_context(_running(task))
+        server = _Server(_configuration(settings, services))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.stop)
+            stack.callback(loop.remove_signal_handler, number)
+        host, port = listener.getsockname()[:2]
+        scheme = "https" if settings.tls_cert else "http"
+        log.info(
+            "listening on %s://%s:%d, data in %s", scheme, f"[{host}]" if ":" in host else host, port, settings.data
+        )
+        await server.serve(sockets=[listener])
+        log.info("stopped")
+
+
+@contextmanager
+def data_directory(path: Path) -> Iterator[None]:
+    """Have `path`, made when missing (mode 0700), for one server at a time.
+
+    Raises:
+        Unavailable: it cannot be written, or another server has it.
+    """
+    lock = path / "vedette.lock"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise Unavailable(f"data directory {path}: {exc.strerror}; name another one with --data") from exc
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise Unavailable(f"data directory {path}: another server uses it; stop that one or give --data") from exc
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def listen(address: tuple[str, int]) -> Iterator[socket.socket]:
+    """A socket that listens on `address`.
+
+    Raises:
+        Unavailable: the address is taken, or not of this machine.
+    """
+    host, port = address
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(found[0], socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    except OSError as exc:
+        raise Unavailable(f"cannot listen on {host}:{port}: {exc.strerror}; choose another with --listen") from exc
+    with listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(found[4])
+            listener.listen(2048)
+        except OSError as exc:
+            raise Unavailable(f"cannot listen on {host}:{port}: {exc.strerror}; choose another with --listen") from exc
+        yield listener
+
+
+class _Server(uvicorn.Server):
+    """Signals are ours: uvicorn would raise them again at the end and cut the undoing short."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        systemd.notify("READY=1")
+
+    def stop(self) -> None:
+        """Serve what has been asked, then end."""
+        if not self.should_exit:
+            systemd.notify("STOPPING=1")
+        self.should_exit = True
+
+
+def _configuration(settings: Settings, services: Services) -> uvicorn.Config:
+    config = uvicorn.Config(
+        make_app(services),
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
+    )
+    try:
+        config.load()
+    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
+        raise Unavailable(f"settings tls_cert and tls_key: {exc}") from exc
+    return config
+
+
+async def _first_start(services: Services) -> None:
+    made = await access.ensure_tenant(services)
+    if made is not None:
+        print(
+            f"This is a first start: made the tenant {made.name!r}. Create its first user with\n"
+            f"    vedette user create YOU@EXAMPLE.COM --tenant {made.name} --password-stdin"
+            f" --data {services.settings.data}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """`work` beside everything else, cancelled at the end. If it fails, the log says so."""
+    task = asyncio.create_task(_watched(work))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _watched(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("a background task has ended: this is a bug")
+        os.kill(os.getpid(), signal.SIGTERM)  # half a server is worse than one that is started again
+        raise
+
+
+async def _watchdog() -> None:
+    """Tell systemd, as often as it wants, that the event loop still turns."""
+    every_s = systemd.watchdog_every_s()
+    while every_s is not None:
+        systemd.notify("WATCHDOG=1")
+        await asyncio.sleep(every_s)
