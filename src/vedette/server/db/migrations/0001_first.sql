@@ -83,7 +83,7 @@ CREATE TABLE attribute (
 CREATE INDEX attribute_by_value ON attribute (tenant, scope, name, value, device);
 
 -- The id carries the device's time and a hash of the content (alerts/ids.py), so this one key is identity,
--- idempotency and the order of the history.
+-- idempotency and the order of the history. With a rowid: rows are big, the key is small, lists count by the key alone.
 CREATE TABLE alert (
     tenant TEXT NOT NULL,
     device TEXT NOT NULL,
@@ -99,22 +99,26 @@ CREATE TABLE alert (
     sequence INTEGER, -- the device's own account, where it keeps one
     boot TEXT,
     elapsed_us INTEGER, -- since that boot
+    account TEXT, -- of which store of the device; NULL: it does not say
+    origin TEXT, -- the id the device gave it
     PRIMARY KEY (tenant, device, id),
     FOREIGN KEY (tenant, device) REFERENCES device (tenant, id) ON DELETE CASCADE
-) WITHOUT ROWID;
+);
 
--- What is known of a subject now: its newest alert by the device's order. A problem is an open one.
+-- What is known of a subject now: its newest alert by the device's order (alerts/order.py). A problem is an open one.
 CREATE TABLE subject (
     tenant TEXT NOT NULL,
     device TEXT NOT NULL,
     type TEXT NOT NULL,
     name TEXT NOT NULL,
-    level TEXT NOT NULL,
+    level TEXT NOT NULL, -- of the newest alert, as the next four
     open INTEGER NOT NULL,
-    alert_id TEXT NOT NULL, -- the newest alert
-    at INTEGER NOT NULL, -- of that alert
+    alert_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    account TEXT NOT NULL,
     sequence INTEGER,
-    opened_at INTEGER, -- device time of the alert that opened it
+    others TEXT, -- JSON: the newest alerts of the device's other accounts; nearly always NULL
+    opened_by TEXT, -- id of the alert that opened its last problem
     PRIMARY KEY (tenant, device, type, name),
     FOREIGN KEY (tenant, device) REFERENCES device (tenant, id) ON DELETE CASCADE
 ) WITHOUT ROWID;
@@ -135,6 +139,7 @@ CREATE TABLE notification (
     tenant TEXT NOT NULL,
     device TEXT NOT NULL,
     alert_id TEXT NOT NULL,
+    thread TEXT NOT NULL, -- id of the alert that opened the problem: what belongs together in a mailbox
     created_at INTEGER NOT NULL,
     FOREIGN KEY (tenant, device) REFERENCES device (tenant, id) ON DELETE CASCADE
 );
@@ -145,6 +150,7 @@ CREATE TABLE delivery (
     tenant TEXT NOT NULL,
     device TEXT NOT NULL,
     alert_id TEXT NOT NULL,
+    thread TEXT NOT NULL,
     user_id TEXT NOT NULL,
     channel TEXT NOT NULL,
     address TEXT NOT NULL,

@@ -1,0 +1,1 @@
+"""What devices report: alerts, which subjects are open, which checks are configured."""

@@ -1,0 +1,38 @@
+"""The id of an alert: its time and a hash, as a UUID whose text sorts by time.
+
+The same alert delivered twice has the same id, so one key is identity, idempotency and the order of the history.
+RFC 9562, section 5.8 (version 8): 48 bits of milliseconds since 1970, 12 bits of microseconds within them, 62 bits of
+hash. The hash is of the record's own id where the device gives one, else of all that it says.
+"""
+
+from hashlib import blake2b
+from typing import Final
+
+from vedette.wire.incoming import WireAlert
+
+_HASH_BITS: Final = 62
+_LAST_MS: Final = (1 << 48) - 1
+
+
+def alert_id(record: WireAlert, details: str | None) -> str:
+    """The id of `record`, whose details are written as `details` (`WireAlert.details_text`)."""
+    if record.origin is not None:
+        content = record.origin.id.bytes
+    else:
+        subject = record.subject
+        parts = (record.name, record.level, subject.type, subject.name, subject.status, details or "")
+        # Lengths in front: no two alerts can read the same.
+        content = "".join(f"{len(part)}:{part}" for part in parts).encode()
+    return _uuid(record.at_us, int.from_bytes(blake2b(content, digest_size=8).digest()) >> 2)
+
+
+def first_at(at_us: int) -> str:
+    """The lowest id that an alert of this time (microseconds since 1970) or later can have."""
+    return _uuid(at_us, 0)
+
+
+def _uuid(at_us: int, digest: int) -> str:
+    ms, us = divmod(max(at_us, 0), 1000)  # a clock before 1970 is wrong anyway: such alerts come first
+    number = min(ms, _LAST_MS) << 80 | 8 << 76 | us << 64 | 0b10 << _HASH_BITS | digest
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
