@@ -88,19 +88,14 @@ def _read(path: Path) -> str:
 
 
 def _make_machine_id(path: Path) -> str:
-    """A new random id at `path`, the same for all who come at once. Form as in machine-id(5)."""
+    """A new random id at `path`, in place of an image's empty one. Form as in machine-id(5). One child runs at a time."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(OSError):
-            if path.stat().st_size <= 1:  # an image's placeholder
-                path.unlink()
         temporary.write_text(uuid.uuid4().hex + "\n")
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(temporary, path)
-        temporary.unlink()
+        temporary.replace(path)
     except OSError as error:
         raise Unavailable(f"{path} cannot be made: {error.strerror}") from error
     return _read(path)

@@ -24,15 +24,17 @@ class Alerts:
         self._records = BATCH_RECORDS
 
     def deliver(self, stop: Callable[[], bool]) -> bool:
-        """Send all that is owed, or until `stop` says so between two requests. True when anything was sent.
+        """Send all that is owed, or until `stop` says so after a batch. True when anything was sent.
 
         Raises:
             TryLater: the server cannot take more now; what it took is done with, the rest is kept.
         """
         sent = False
-        while not stop() and (batch := self._store.owed(self._records, BATCH_BYTES)):
-            sent = True
+        while batch := self._store.owed(self._records, BATCH_BYTES):
             self._settle(batch)
+            sent = True
+            if stop():
+                break
         return sent
 
     def _settle(self, batch: Sequence[Owed]) -> None:
