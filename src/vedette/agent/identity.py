@@ -88,7 +88,7 @@ def _read(path: Path) -> str:
 
 
 def _make_machine_id(path: Path) -> str:
-    """A new random id at `path`, also in place of an empty one. Form as in machine-id(5). One child at a time comes here."""
+    """A new random id (form: machine-id(5)) at `path`, also in place of an empty one. One child at a time does this."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
