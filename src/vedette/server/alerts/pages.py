@@ -14,7 +14,7 @@ from vedette.server.devices import service as devices
 from vedette.server.http.routes import services
 from vedette.server.web.pages import PAGE_HEADERS, page
 from vedette.server.web.paging import page_number, pages
-from vedette.server.web.routes import here, page_route
+from vedette.server.web.routes import page_route
 from vedette.wire import outgoing
 
 PER_PAGE: Final = 20
@@ -36,13 +36,11 @@ async def _device(request: Request, caller: Caller) -> Response:
         offline_after=devices.OFFLINE_AFTER,
         open=open_now.items,
         open_count=open_now.total,
-        open_ids=frozenset(each.id for each in open_now.items),
         history=history.items,
         pages=pages(f"/devices/{device_id}", number=number, size=PER_PAGE, total=history.total),
         checks=await service.configuration(use, scope, device_id),
         # What the server writes about a device itself is on the page already.
         attributes=[each for each in device.attributes if each.scope in {"inventory", "tags"}],
-        here=here(request),
     )
 
 
@@ -65,7 +63,6 @@ async def _alert(request: Request, caller: Caller) -> Response:
         alert=stored.alert,
         details=details,
         lines=excerpt.lines(details),
-        here=here(request),
     )
 
 

@@ -63,7 +63,7 @@ async def _list(request: Request, caller: Caller) -> Response:
             totals[key] = (await service.list_devices(use, caller.scope, query(key, per_page=1))).total
     tenant = None
     if not shown.total and not text and not group and not view.key:
-        tenant = await access.tenant(use, caller.scope)
+        tenant = await access.own_tenant(use, caller.scope)
     return page(
         request,
         "devices/list.html",

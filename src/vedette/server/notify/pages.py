@@ -23,7 +23,7 @@ async def _settings(request: Request, caller: Caller) -> Response:
         email=caller.email,
         enabled=await alerts.email_enabled(use, caller.scope),
         smtp=bool(use.settings.smtp),
-        tenant=await access.tenant(use, caller.scope),
+        tenant=await access.own_tenant(use, caller.scope),
         server=use.settings.base_url,
     )
 

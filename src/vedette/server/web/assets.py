@@ -76,7 +76,9 @@ def asset_url(name: str) -> str:
 async def _serve(request: Request) -> Response:
     asset = _by_url().get(request.url.path)
     if asset is None:
-        return PlainTextResponse("no such file\n", 404, {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+        return PlainTextResponse(
+            "no such file\n", 404, {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+        )
     headers = {
         "Content-Type": asset.content_type,
         "Cache-Control": FOR_EVER,
@@ -90,7 +92,10 @@ async def _serve(request: Request) -> Response:
 
 async def _favicon(request: Request) -> Response:
     """Asked for by browsers whatever the page says."""
-    return Response(_assets()["mark.svg"].body, headers={"Content-Type": CONTENT_TYPES[".svg"], "Cache-Control": "public, max-age=86400"})
+    return Response(
+        _assets()["mark.svg"].body,
+        headers={"Content-Type": CONTENT_TYPES[".svg"], "Cache-Control": "public, max-age=86400"},
+    )
 
 
 ROUTES: Final = [Route("/static/{path:path}", _serve), Route("/favicon.ico", _favicon)]

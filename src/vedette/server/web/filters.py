@@ -6,29 +6,27 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 # Characters that show nothing, or that rearrange what stands around them. A log line that holds them is shown with
 # their names, so that it reads as what it is. Tab stays: logs are aligned with it.
 _UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+    "([\x00-\x08\x0a-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff])"
 )
 _UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
-def _named(match: re.Match[str]) -> str:
-    character = match[0]
+def _named(character: str) -> Markup:
     number = ord(character)
-    if number < 0x20:
-        label, title = chr(0x2400 + number), f"control character U+{number:04X}"
-    else:
-        label, title = f"U+{number:04X}", unicodedata.name(character, "control character")
+    label = f"^{chr(number ^ 0x40)}" if number < 0x20 or number == 0x7F else f"U+{number:04X}"
+    title = unicodedata.name(character, f"control character U+{number:04X}")
     return Markup('<span class="unseen" title="{}">{}</span>').format(title, label)
 
 
 def seen(text: object) -> Markup:
     """Text from a device, inert: escaped, on one line, with unseen and rearranging characters named."""
-    return Markup(_UNSEEN.sub(_named, str(escape(str(text)))))
+    parts = _UNSEEN.split(str(text))  # every second one is a character that was found
+    return Markup().join(_named(part) if index % 2 else part for index, part in enumerate(parts))
 
 
 def plain(text: object) -> str:
@@ -62,6 +60,18 @@ def iso(at: datetime) -> str:
 def counted(number: int, word: str, plural: str = "") -> str:
     """ "1 device", "2 devices"."""
     return f"{number:,} {word if number == 1 else plural or word + 's'}"
+
+
+def duration(seconds: object) -> str:
+    """A length of time in its largest units: 172800 is "2 days", 5400 "1 hour 30 minutes"; 0 is "never"."""
+    if not isinstance(seconds, int):
+        return str(seconds)
+    parts, rest = [], max(seconds, 0)
+    for size, unit in _UNITS:
+        amount, rest = divmod(rest, size)
+        if amount:
+            parts.append(counted(amount, unit))
+    return " ".join(parts) or "never"
 
 
 def identity(pairs: Mapping[str, object]) -> str:

@@ -47,6 +47,7 @@ def environment() -> Environment:
         iso=filters.iso,
         relative=filters.relative,
         counted=filters.counted,
+        duration=filters.duration,
         identity=filters.identity,
         level_class=filters.level_class,
     )
@@ -72,14 +73,14 @@ def page(
         context: what the template asks for.
     """
     theme = request.cookies.get("theme", "")
-    text = environment().get_template(template).render(
-        path=request.url.path,
-        here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
-        theme=theme if theme in THEMES else "",
-        now=now,
-        email=email,
-        **context,
-    )
+    frame = {
+        "path": request.url.path,
+        "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        "theme": theme if theme in THEMES else "",
+        "now": now,
+        "email": email,
+    }
+    text = environment().get_template(template).render(frame | context)
     # A lone surrogate cannot be sent; it must not cost the page.
     body = text.encode("utf-8", "replace")
     return Response(body, status, {**PAGE_HEADERS, **(headers or {})}, media_type="text/html")

@@ -45,7 +45,7 @@
   const match = document.getElementById("match");
   if (match) {
     const box = match.closest(".excerpt");
-    box.scrollTop = match.offsetTop - box.offsetTop - (box.clientHeight - match.offsetHeight) / 2;
+    box.scrollTop = match.offsetTop - (box.clientHeight - match.offsetHeight) / 2;
   }
 
   // Copying: the text comes from the address that also serves the download.
