@@ -1,7 +1,7 @@
 """The only module that starts processes.
 
 Each in a process group of its own, so that it ends as a group: a shell with all its children. The leader is not
-reaped before its group is done with: while it is a zombie its number names nobody else, so a kill never hits the wrong one.
+reaped before its group is done with: while it is a zombie its number names nobody else, so no kill goes astray.
 But for `output` nothing here blocks: exits come by SIGCHLD, the second, harder kill by a timer.
 """
 
@@ -173,6 +173,7 @@ class Host:
         self.loop = loop
         self._children_file = children_file
         self._processes: dict[int, Process] = {}
+        self._on_idle: Callable[[], None] | None = None
         loop.on_signal(signal.SIGCHLD, self._on_sigchld)
 
     def start_shell(self, name: str, command: str, on_output: OnOutput, on_end: OnEnd) -> Process:
@@ -190,10 +191,12 @@ class Host:
     def knows(self, process: Process) -> bool:
         return self._processes.get(process.pid) is process
 
-    @property
-    def idle(self) -> bool:
-        """True when no process is left."""
-        return not self._processes
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        """Call once when no process is left; at once when there is none now."""
+        if self._processes:
+            self._on_idle = callback
+        else:
+            callback()
 
     def kill_all(self) -> None:
         """End every group with SIGTERM, and with SIGKILL when the loop runs on for KILL_AFTER_S."""
@@ -224,6 +227,9 @@ class Host:
         del self._processes[process.pid]
         _, status = os.waitpid(process.pid, 0)  # a zombie: returns at once
         self._note_children()
+        if not self._processes and self._on_idle is not None:
+            self.loop.call_soon(self._on_idle)
+            self._on_idle = None
         return os.waitstatus_to_exitcode(status)
 
     def _start(

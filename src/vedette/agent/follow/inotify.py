@@ -20,6 +20,7 @@ from vedette.agent.loop import Loop, Timer
 
 MODIFY: Final = 0x2
 ATTRIB: Final = 0x4
+CLOSE_WRITE: Final = 0x8
 MOVED_FROM: Final = 0x40
 MOVED_TO: Final = 0x80
 CREATE: Final = 0x100
@@ -31,11 +32,13 @@ Q_OVERFLOW: Final = 0x4000
 IGNORED: Final = 0x8000
 ONLYDIR: Final = 0x01000000
 EXCL_UNLINK: Final = 0x04000000
-CLOSE_WRITE: Final = 0x8
 
 DIRECTORY: Final = ATTRIB | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF | ONLYDIR
 FILE: Final = MODIFY | ATTRIB | MOVE_SELF | DELETE_SELF
+ENTRIES: Final = FILE | CLOSE_WRITE | CREATE | DELETE | MOVED_FROM | MOVED_TO
+"""Everything that changes what a directory of small files says."""
 
+_LIMITS: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})
 POLL_S: Final = 1.0
 MAX_LINKS: Final = 40  # as the kernel: path_resolution(7)
 _EVENT: Final = struct.Struct("iIII")
@@ -58,7 +61,7 @@ class Inotify:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd = self._call(self._libc.inotify_init1, os.O_CLOEXEC | os.O_NONBLOCK)
         self._wanted: dict[int, dict[object, tuple[int, OnChange]]] = {}
-        self._complained = log.Limited(burst=3, clock=loop.clock)
+        self.complained = log.Limited(burst=3, clock=loop.clock)
         loop.add_reader(self._fd, self._read)
 
     def close(self) -> None:
@@ -109,7 +112,7 @@ class Inotify:
             wd, mask, _, size = _EVENT.unpack_from(data, at)
             at += _EVENT.size + size
             if mask & Q_OVERFLOW:
-                self._complained.write(log.WARN, "more changes of files than the kernel keeps; looking at all of them")
+                self.complained.write(log.WARN, "more changes of files than the kernel keeps; looking at all of them")
                 told = {(each, ""): told.get((each, ""), 0) | Q_OVERFLOW for each in self._wanted} | told
                 continue
             name = os.fsdecode(data[at - size : at].partition(b"\0")[0])
@@ -122,109 +125,120 @@ class Inotify:
 
 
 class PathWatch:
-    """Calls `on_change` when the content of `path` or the meaning of its name may have changed; never misses one.
+    """Calls `on_change(modified)` when content or the meaning of the name `path` may have changed; never misses one.
 
-    May call once too often, so the callee looks at what is there. Calls come from the loop, never from a method here.
+    May call once too often, so the callee looks at what is there; `modified` tells that content was written.
+    Calls come from the loop, never from a method here.
     """
 
-    def __init__(self, inotify: Inotify, path: str, on_change: Callable[[], None]) -> None:
+    def __init__(self, inotify: Inotify, path: str, on_change: Callable[[bool], None], mask: int = FILE) -> None:
         self.path = path
+        self._mask = mask  # what matters of the thing that the path names
         self._inotify = inotify
         self._on_change = on_change
         self._directories: dict[int, set[str]] = {}
-        self._file: int | None = None
-        self._extra: int | None = None  # the file that is held open, when it has another name by now
+        self._file: int | None = None  # what the name means now
+        self._held: dict[int, int] = {}  # open descriptor: watch
         self._poll: Timer | None = None
-        self._stale = False
-        self._refresh()
+        self._stale = True
+        self.refresh()
 
     def close(self) -> None:
+        for fd in list(self._held):
+            self.release(fd)
         for wd in self._directories:
             self._inotify.remove(wd, self)
         if self._file is not None:
             self._inotify.remove(self._file, (self, "file"))
-        if self._extra is not None:
-            self._inotify.remove(self._extra, (self, "held"))
-        self._directories, self._file, self._extra = {}, None, None
-        if self._poll is not None:
-            self._poll.cancel()
-            self._poll = None
+        self._directories, self._file = {}, None
+        self._stop_polling()
 
     def refresh(self) -> None:
         """Look anew which directories matter, if the name may mean something else; call before looking at the path."""
-        if self._stale:
-            self._refresh()
-
-    def hold(self, fd: int | None) -> None:
-        """Go on telling of the content of an open file, whatever its name is now; None: not any more."""
-        old, self._extra = self._extra, None
-        if fd is not None:
-            try:
-                self._extra = self._inotify.add(f"/proc/self/fd/{fd}", FILE, (self, "held"), self._on_file)
-            except OSError as exc:
-                self._trouble(exc)
-        if old is not None and old != self._extra:
-            self._inotify.remove(old, (self, "held"))
-
-    def _refresh(self) -> None:
+        if not self._stale:
+            return
         self._stale = False
-        old = self._directories
-        self._directories = {}
+        way: list[tuple[str, str]] = []
+        for _ in range(8):  # what changes between our look and the watch goes unseen: look again until it stands still
+            if way == (way := steps(self.path)):
+                break
+            trouble = self._watch(way)
+        if trouble is not None:
+            self._complain(trouble)
+            self._start_polling()
+        elif self._inotify.untold(self.path):
+            self._start_polling()
+        else:
+            self._stop_polling()
+
+    def hold(self, fd: int) -> None:
+        """Tell of the content of this open file too, whatever its name is now, until `release`."""
+        try:
+            self._held[fd] = self._inotify.add(f"/proc/self/fd/{fd}", FILE, (self, fd), self._on_file)
+        except OSError as exc:
+            self._complain(exc)
+            self._start_polling()
+
+    def release(self, fd: int) -> None:
+        """Before it is closed."""
+        wd = self._held.pop(fd, None)
+        if wd is not None:
+            self._inotify.remove(wd, (self, fd))
+
+    def _watch(self, way: list[tuple[str, str]]) -> OSError | None:
+        """Watch exactly what is on the way; what the kernel will not do is returned."""
+        old, self._directories = self._directories, {}
         trouble: OSError | None = None
-        for directory, name in steps(self.path):
+        for directory, name in way:
             try:
                 wd = self._inotify.add(directory, DIRECTORY, self, self._on_directory)
-            except OSError as exc:
-                if exc.errno in (errno.ENOSPC, errno.ENOMEM, errno.EMFILE):
-                    trouble = exc
-                continue  # went away, or may not be read: the directory above tells when that changes
+            except OSError as exc:  # else it went away, or may not be read: the directory above tells of a change
+                trouble = exc if exc.errno in _LIMITS else trouble
+                continue
             self._directories.setdefault(wd, set()).add(name)
         for wd in old:
             if wd not in self._directories:
                 self._inotify.remove(wd, self)
         old_file, self._file = self._file, None
         try:
-            self._file = self._inotify.add(self.path, FILE, (self, "file"), self._on_file)
+            self._file = self._inotify.add(self.path, self._mask, (self, "file"), self._on_file)
         except OSError as exc:
-            if exc.errno in (errno.ENOSPC, errno.ENOMEM, errno.EMFILE):
-                trouble = exc
+            trouble = exc if exc.errno in _LIMITS else trouble
         if old_file is not None and old_file != self._file:
             self._inotify.remove(old_file, (self, "file"))
-        if trouble is not None:
-            self._trouble(trouble)
-        elif self._inotify.untold(self.path):
-            self._start_polling()
-        elif self._poll is not None:
-            self._poll.cancel()
-            self._poll = None
+        return trouble
 
-    def _trouble(self, exc: OSError) -> None:
-        self._inotify._complained.write(
+    def _complain(self, exc: OSError) -> None:
+        self._inotify.complained.write(
             log.WARN,
             f"{self.path} cannot be watched ({exc.strerror}; see fs.inotify.max_user_watches),"
             " so it is looked at once a second",
         )
-        self._start_polling()
 
     def _start_polling(self) -> None:
-        if self._poll is None or not self._poll.pending:
+        if self._poll is None:
             self._poll = self._inotify.loop.call_later(POLL_S, self._on_poll)
+
+    def _stop_polling(self) -> None:
+        if self._poll is not None:
+            self._poll.cancel()
+            self._poll = None
 
     def _on_poll(self) -> None:
         self._stale = True
         self._poll = self._inotify.loop.call_later(POLL_S, self._on_poll)
-        self._on_change()
+        self._on_change(False)
 
     def _on_directory(self, mask: int, name: str) -> None:
         if name and not any(name in names for names in self._directories.values()):
             return
         self._stale = True
-        self._on_change()
+        self._on_change(False)
 
     def _on_file(self, mask: int, name: str) -> None:
         if mask & ~MODIFY:
             self._stale = True
-        self._on_change()
+        self._on_change(bool(mask & MODIFY))
 
 
 def steps(path: str) -> list[tuple[str, str]]:

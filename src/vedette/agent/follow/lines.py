@@ -13,14 +13,6 @@ MAX_CONTEXT_LINE: Final = 2 * 1024
 """Bytes of a line that go along as context: 60 of them and the matching one stay far below any server's limit."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Block:
-    """Lines that were read together, without their newlines."""
-
-    lines: Sequence[bytes]
-    first: int  # number of the first one
-
-
 class Splitter:
     """Cuts a stream into lines. A line is handed out when its newline has come.
 
@@ -78,7 +70,7 @@ def _joined(kept: bytes, more: bytes) -> bytes:
 
 
 class Context:
-    """The last lines of a source, for what came before a match. Never more than `size`."""
+    """The last lines of one file or stream, for what came before a match. Never more than `size`."""
 
     __slots__ = ("_lines",)
 
@@ -89,22 +81,37 @@ class Context:
         """Take in lines that were handled; `first` is the number of the first one."""
         size = self._lines.maxlen or 0
         skip = max(0, len(lines) - size)
-        self._lines.extend((first + skip + i, line[:MAX_CONTEXT_LINE]) for i, line in enumerate(lines[skip:]))
+        self._lines.extend((first + i, lines[i][:MAX_CONTEXT_LINE]) for i in range(skip, len(lines)))
 
-    def before(self, number: int, count: int, block: Block) -> tuple[Line, ...]:
-        """Up to `count` lines before the one with this number in `block`, oldest first."""
-        index = number - block.first
-        near = block.lines[max(0, index - count) : index]
-        far = (
-            [item for item in self._lines if item[0] < block.first][-(count - len(near)) :] if count > len(near) else ()
+    def lines(self) -> tuple[tuple[int, bytes], ...]:
+        """What is kept now, oldest first: number and line."""
+        return tuple(self._lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Lines that were read together, without their newlines."""
+
+    lines: Sequence[bytes]
+    first: int  # number of the first one
+    context: tuple[tuple[int, bytes], ...]  # what came before them, see `Context.lines`
+
+    def before(self, index: int, count: int) -> tuple[Line, ...]:
+        """Up to `count` lines before the one at `index`, oldest first, from earlier reads too."""
+        start = max(0, index - count)
+        more = count - (index - start)
+        earlier = self.context[-more:] if more > 0 else ()
+        return (
+            *(Line(number, text(line)) for number, line in earlier),
+            *numbered(self.first + start, self.lines[start:index]),
         )
-        return (*(Line(n, text(line)) for n, line in far), *numbered(number - len(near), near))
 
-    @staticmethod
-    def after(number: int, count: int, block: Block) -> tuple[Line, ...]:
+    def at(self, index: int) -> Line:
+        return Line(self.first + index, text(self.lines[index]))
+
+    def after(self, index: int, count: int) -> tuple[Line, ...]:
         """Up to `count` lines behind it, of those that are there."""
-        index = number - block.first
-        return numbered(number + 1, block.lines[index + 1 : index + 1 + count])
+        return numbered(self.first + index + 1, self.lines[index + 1 : index + 1 + count])
 
 
 def numbered(first: int, lines: Iterable[bytes]) -> tuple[Line, ...]:

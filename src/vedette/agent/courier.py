@@ -1,0 +1,134 @@
+"""Keeps a child running while something is owed to the server. The child knows how, the courier knows when."""
+
+import json
+import sqlite3
+from typing import Final
+
+from vedette.agent import log
+from vedette.agent.follow.inotify import Inotify, PathWatch
+from vedette.agent.host import Host, Process
+from vedette.agent.loop import Loop, Timer
+from vedette.agent.paths import Paths
+from vedette.agent.store import Store
+
+CRASH_WAIT_S: Final = 5.0
+"""After a child that failed, or that left at once with things still owed."""
+MAX_OUTPUT: Final = 64 * 1024
+
+
+class Courier:
+    """At most one child at a time; none while it asked to wait, or while mender.conf is missing."""
+
+    def __init__(
+        self, *, loop: Loop, host: Host, inotify: Inotify, store: Store, paths: Paths, push_every_s: float
+    ) -> None:
+        self._loop, self._host, self._store, self._paths = loop, host, store, paths
+        self._push_every_s = push_every_s
+        self._child: Process | None = None
+        self._started_at = 0.0
+        self._output = b""
+        self._wait: Timer | None = None
+        self._push: Timer | None = None
+        self._again = False
+        self._stopping = False
+        self._told_missing = False
+        self._conf = PathWatch(inotify, str(paths.mender_conf), lambda modified: self._on_conf())
+
+    def start(self) -> None:
+        """Begin: there may be things owed from before, and a token to ask for."""
+        self._plan_push()
+        self.ring()
+
+    def ring(self) -> None:
+        """There is something new."""
+        if self._child is not None:
+            self._child.send(b"\n")
+            self._again = True
+        elif self._wait is None or not self._wait.pending:
+            self._start()
+
+    def stop(self) -> None:
+        """Let the child finish what it is at; it has until `Host.kill_all`."""
+        self._stopping = True
+        self._conf.close()
+        for timer in (self._wait, self._push):
+            if timer is not None:
+                timer.cancel()
+        if self._child is not None:
+            self._child.close_input()
+
+    def _start(self) -> None:
+        if self._stopping:
+            return
+        if not self._paths.mender_conf.exists():
+            if not self._told_missing:
+                log.warn(f"{self._paths.mender_conf} does not exist: nothing is sent, everything is kept")
+                self._told_missing = True
+            return
+        self._told_missing = False
+        args = ["-m", "vedette.agent.uplink"]
+        if self._paths.root is not None:
+            args += ["--root", str(self._paths.root)]
+        self._output, self._again = b"", False
+        self._started_at = self._loop.clock.elapsed()
+        try:
+            self._child = self._host.start_child("uplink", args, self._on_output, self._on_end)
+        except OSError as exc:
+            log.error(f"the uplink cannot be started: {exc.strerror}")
+            self._wait = self._loop.call_later(CRASH_WAIT_S, self._start)
+
+    def _on_output(self, data: bytes) -> None:
+        self._output = (self._output + data)[-MAX_OUTPUT:]
+
+    def _on_end(self, code: int) -> None:
+        self._child = None
+        if self._stopping:
+            return
+        wait_s = _retry_in_s(self._output)
+        if code != 0:
+            log.error(f"the uplink failed with exit code {code}")
+            wait_s = max(wait_s or 0.0, CRASH_WAIT_S)
+        elif wait_s is None and (self._again or self._owes()):
+            lived_s = self._loop.clock.elapsed() - self._started_at
+            wait_s = 0.0 if lived_s > CRASH_WAIT_S else CRASH_WAIT_S
+            if not self._owes():
+                wait_s = None
+        if wait_s is not None:
+            self._wait = self._loop.call_later(wait_s, self._start)
+
+    def _owes(self) -> bool:
+        try:
+            return bool(self._store.owed(1, 1))
+        except sqlite3.Error as exc:
+            log.error(f"the store cannot be read: {exc}")
+            return True
+
+    def _plan_push(self) -> None:
+        """The set of checks is told again from time to time, for a server that has lost it."""
+        if self._push_every_s > 0:
+            self._push = self._loop.call_later(self._push_every_s, self._on_push)
+
+    def _on_push(self) -> None:
+        self._plan_push()
+        self.ring()
+
+    def _on_conf(self) -> None:
+        """mender.conf came, changed or went: whatever was waited for, try now with what it says."""
+        self._conf.refresh()
+        if self._child is not None:
+            self._child.close_input()  # it ends, and the next one reads the file anew
+            self._wait = self._loop.call_later(1.0, self.ring)
+            return
+        if self._wait is not None:
+            self._wait.cancel()
+        self._start()
+
+
+def _retry_in_s(output: bytes) -> float | None:
+    """What the child's last line says; None when it has nothing to wait for."""
+    lines = output.split()
+    try:
+        value = json.loads(output.splitlines()[-1])["retry_in_s"] if lines else None
+        return max(0.0, float(value)) if value is not None else None
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,134 @@
+"""One open file, read line by line from a place: one generation of a log that is rotated."""
+
+import os
+import stat
+from typing import Final
+
+from vedette.agent.follow.lines import Block, Context, Splitter
+from vedette.agent.follow.position import HEAD_BYTES, TAIL_BYTES, Position, checksum
+from vedette.errors import Unavailable
+
+BLOCK_BYTES: Final = 256 * 1024
+CONTEXT_BYTES: Final = 64 * 1024
+"""How far back a resumed file is read for the lines before the first match."""
+
+
+class Generation:
+    """A file held open. Reading it knows nothing of its name.
+
+    What was read is remembered by its first bytes and those just before the place: a file where they differ was
+    truncated and written anew, though it may have grown beyond the place again.
+    """
+
+    def __init__(self, fd: int, context_size: int) -> None:
+        self.fd = fd
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(fd)
+            raise Unavailable("is no regular file")
+        self.device, self.inode = status.st_dev, status.st_ino
+        self._context_size = context_size
+        self.restart()
+
+    @classmethod
+    def open(cls, path: str, context_size: int) -> "Generation":
+        """Open from its start. Raises OSError, or Unavailable for what is no regular file."""
+        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY), context_size)
+
+    def restart(self) -> None:
+        """From the first byte."""
+        self.offset = self.line = 0  # behind the last whole line that was handed out
+        self._tail = b""  # the bytes before `offset`
+        self._read_at = 0
+        self._head = self._recent = b""  # the first bytes, and those before `_read_at`
+        self._seen: tuple[int, int] | None = None  # size and mtime when all was read
+        self._splitter = Splitter()
+        self._context = Context(self._context_size)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+    @property
+    def cut(self) -> int:
+        """Lines so far that were longer than is looked at."""
+        return self._splitter.cut
+
+    def is_at(self, position: Position) -> bool:
+        """Does the content agree with what `position` remembers of it?"""
+        size = os.fstat(self.fd).st_size
+        if size < position.offset:
+            return False
+        head = os.pread(self.fd, position.head_bytes, 0)
+        tail = os.pread(self.fd, position.tail_bytes, position.offset - position.tail_bytes)
+        return checksum(head) == position.head and checksum(tail) == position.tail
+
+    def resume(self, position: Position) -> None:
+        """Go on there; `is_at` has said that it fits."""
+        self.restart()
+        self.offset = self._read_at = position.offset
+        self.line = position.line
+        self._head = os.pread(self.fd, position.head_bytes, 0)
+        self._tail = self._recent = os.pread(self.fd, position.tail_bytes, position.offset - position.tail_bytes)
+        start = max(0, position.offset - CONTEXT_BYTES)
+        earlier = os.pread(self.fd, position.offset - start, start).split(b"\n")[:-1]
+        if start and earlier:
+            del earlier[0]  # begins somewhere in a line
+        earlier = earlier[-min(len(earlier), position.line) :] if position.line else []
+        self._context.add(position.line - len(earlier) + 1, [line.removesuffix(b"\r") for line in earlier])
+
+    def position(self, path: str) -> Position:
+        return Position(
+            path=path, device=self.device, inode=self.inode, offset=self.offset, line=self.line,
+            head=checksum(self._head[: self.offset]), tail=checksum(self._tail),
+        )  # fmt: skip
+
+    def replaced(self) -> bool:
+        """Was the content truncated, or written anew, since it was read?"""
+        status = os.fstat(self.fd)
+        return (
+            status.st_size < self._read_at
+            or os.pread(self.fd, len(self._head), 0) != self._head
+            or os.pread(self.fd, len(self._recent), self._read_at - len(self._recent)) != self._recent
+        )
+
+    def stamp(self) -> tuple[int, int]:
+        """Size and time of the last write."""
+        status = os.fstat(self.fd)
+        return status.st_size, status.st_mtime_ns
+
+    def touched(self) -> bool:
+        """All was read, nothing was added, and still it was written since: perhaps the same content anew."""
+        size, written = self.stamp()
+        return self._seen is not None and self._seen[0] == size and self._seen[1] != written
+
+    def note_time(self) -> None:
+        """All is read: remember when that was written."""
+        stamp = self.stamp()
+        self._seen = stamp if stamp[0] == self._read_at else None
+
+    def read(self) -> Block | None:
+        """The next lines, at most BLOCK_BYTES (perhaps none yet whole); None at the end of the file."""
+        data = os.pread(self.fd, BLOCK_BYTES, self._read_at)
+        if not data:
+            return None
+        if len(self._head) < HEAD_BYTES:
+            self._head += data[: HEAD_BYTES - len(self._head)]
+        end = data.rfind(b"\n") + 1
+        if end:
+            self._tail = (self._recent + data[max(0, end - TAIL_BYTES) : end])[-TAIL_BYTES:]
+            self.offset = self._read_at + end
+        self._recent = (self._recent + data[-TAIL_BYTES:])[-TAIL_BYTES:]
+        self._read_at += len(data)
+        return self._block(self._splitter.feed(data))
+
+    def flush(self) -> Block | None:
+        """The last line without a newline, if any: nothing more will come."""
+        lines = self._splitter.flush()
+        self.offset, self._tail = self._read_at, self._recent
+        return self._block(lines) if lines else None
+
+    def _block(self, lines: list[bytes]) -> Block:
+        block = Block(lines=lines, first=self.line + 1, context=self._context.lines())
+        self._context.add(block.first, lines)
+        self.line += len(lines)
+        return block
