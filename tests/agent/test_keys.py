@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from vedette.agent import keys
 from vedette.agent.keys import PrivateKey, load_or_make
 from vedette.errors import Invalid, Unavailable
 
@@ -101,10 +102,25 @@ def test_a_leftover_of_a_crash_does_no_harm(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["device.pem"]
 
 
+def test_two_who_make_one_at_once_end_with_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another is faster while we are still generating."""
+    path, generate, faster = tmp_path / "device.pem", keys._generate, []
+
+    def slow(key_type: str) -> PrivateKey:
+        with monkeypatch.context() as inner:
+            inner.setattr(keys, "_generate", generate)
+            faster.append(load_or_make(path).public_pem())
+        return generate(key_type)
+
+    monkeypatch.setattr(keys, "_generate", slow)
+    assert [load_or_make(path).public_pem()] == faster
+
+
 def test_processes_at_once_end_with_one_key(tmp_path: Path) -> None:
     path = tmp_path / "device.pem"
     code = (
-        "import sys, pathlib; from vedette.agent.keys import load_or_make; sys.stdin.read();"
+        "import sys, pathlib; from vedette.agent import keys
+from vedette.agent.keys import load_or_make; sys.stdin.read();"
         "print(load_or_make(pathlib.Path(sys.argv[1])).public_pem())"
     )
     started = [

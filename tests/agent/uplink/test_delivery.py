@@ -190,6 +190,8 @@ def test_a_token_that_is_never_good_enough_means_waiting(device: Device, server:
     device.owe("b")
     assert device.deliver() == 1.0
     assert [asked.path for asked in server.asked] == [ALERT, AUTH, ALERT]
+    assert device.deliver() == 2.0
+    assert [asked.path for asked in server.asked[3:]] == [AUTH, ALERT]
     assert device.counts().owed == 1
 
 
