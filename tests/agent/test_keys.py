@@ -119,8 +119,7 @@ def test_two_who_make_one_at_once_end_with_the_same(tmp_path: Path, monkeypatch:
 def test_processes_at_once_end_with_one_key(tmp_path: Path) -> None:
     path = tmp_path / "device.pem"
     code = (
-        "import sys, pathlib; from vedette.agent import keys
-from vedette.agent.keys import load_or_make; sys.stdin.read();"
+        "import sys, pathlib; from vedette.agent.keys import load_or_make; sys.stdin.read();"
         "print(load_or_make(pathlib.Path(sys.argv[1])).public_pem())"
     )
     started = [
