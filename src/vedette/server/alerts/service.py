@@ -11,6 +11,7 @@ import msgspec
 
 from vedette.errors import Invalid, NotFound, Unauthenticated
 from vedette.model import Alert, ConfiguredCheck, Level, Origin, Subject
+from vedette.server.access import service as access
 from vedette.server.alerts import ids, store
 from vedette.server.alerts.order import NO_ACCOUNT, UNNAMED, Head, SubjectState, advance
 from vedette.server.caller import Caller
@@ -211,7 +212,12 @@ async def email_enabled(services: Services, scope: UserScope) -> bool:
 
 
 async def set_email_enabled(services: Services, caller: Caller, enabled: bool) -> None:
-    """Switch the tenant's alert e-mails; counts for alerts that are processed from now on."""
+    """Switch the tenant's alert e-mails; counts for alerts that are processed from now on.
+
+    Raises:
+        Denied: only who may change everything may do this.
+    """
+    access.require_admin(caller)
     await services.db.write(caller.scope, store.set_email_enabled, enabled)
 
 
