@@ -36,7 +36,11 @@ if [ -z "$bin" ]; then
     prefix=${PREFIX:-/opt/vedette}
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$python is missing or older than Python 3.11"
     "$python" -m venv "$prefix" || fail "no virtual environment in $prefix (on Debian: apt install python3-venv)"
-    "$prefix/bin/python" -m pip install --quiet --upgrade "$source$extra" || fail "the programs cannot be installed"
+    # From a copy: a build leaves files behind, and these would be root's in somebody's clone.
+    copy=$(mktemp -d)
+    trap 'rm -rf "$copy"' EXIT
+    cp -R "$source/pyproject.toml" "$source/README.md" "$source/LICENSE" "$source/src" "$copy"
+    "$prefix/bin/python" -m pip install --quiet --upgrade "$copy$extra" || fail "the programs cannot be installed"
     bin=$prefix/bin
 fi
 

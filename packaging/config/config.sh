@@ -1,11 +1,12 @@
 # Settings of the monitor: lines NAME=value, read as data and never run. What stands here behind a "#" is the
 # default; take the "#" away to change it. A value with blanks goes in quotes. Times are seconds, or numbers with
 # units of s m h d w such as 10m or 1d12h. A line that is wrong is reported in the monitor's log, and its setting
-# keeps its default. Restart the monitor after a change: systemctl restart mender-monitor
+# keeps its default. A change takes effect at once.
 
 # --- Alerts ---
 
-# Level of alerts of log and service checks: OK, WARNING, CRITICAL, UNKNOWN or CRITICAL_FLAPPING.
+# Level of what checks raise: CRITICAL, WARNING, UNKNOWN or CRITICAL_FLAPPING. The first counts for log and service
+# checks where the next two are not set.
 #DEFAULT_ALERT_LEVEL=CRITICAL
 #DEFAULT_LOG_ALERT_LEVEL=CRITICAL
 #DEFAULT_SERVICE_ALERT_LEVEL=CRITICAL

@@ -64,6 +64,7 @@ def test_the_level_of_all_is_the_level_of_each_that_has_none() -> None:
         ("CONFPUSH_INTERVAL=5min", "no duration"),
         ("CONFPUSH_INTERVAL=0", "shorter than 1s; 600 is used"),
         ("DEFAULT_ALERT_LEVEL=BAD", "no level"),
+        ("DEFAULT_ALERT_LEVEL=OK", "only CRITICAL, WARNING"),
         ("CONFIG_LOG_LEVEL=LOUD", "INFO is used"),
         ("DAEMON_LOG_FILE=log", "no absolute path; none is used"),
         ("ALERT_URL=ftp://x", "neither"),

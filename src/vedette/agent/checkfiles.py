@@ -103,6 +103,12 @@ def find(paths: Paths, subsystem: str, name: str) -> CheckFile:
         raise NotFound(_missing(subsystem, name)) from None
 
 
+def draft(paths: Paths, subsystem: str, name: str, assignments: Iterable[tuple[str, str | int]]) -> CheckFile:
+    """What `create` would write, as it would be read; writes nothing."""
+    path = paths.available / _file_name(subsystem, name)
+    return CheckFile(subsystem=subsystem, name=name, values={n: str(value) for n, value in assignments}, path=path)
+
+
 def create(paths: Paths, subsystem: str, name: str, assignments: Iterable[tuple[str, str | int]]) -> Path:
     """Write a check, or write it anew; an enabled one takes effect at once. Its permissions stay as they were."""
     path = paths.available / _file_name(subsystem, name)

@@ -90,7 +90,7 @@ def _create(paths: Paths, arguments: list[str]) -> None:
     if not subsystem.least <= len(rest) <= subsystem.most:
         raise _Usage(f"{PROGRAM} create {kind} {subsystem.arguments}")
     assignments = subsystem.assignments(name, rest)
-    subsystem.validate({key: str(value) for key, value in assignments})
+    control_subsystems.validate(checkfiles.draft(paths, kind, name, assignments))
     checkfiles.create(paths, kind, name, assignments)
 
 
@@ -98,8 +98,8 @@ def _enable(paths: Paths, arguments: list[str]) -> None:
     from vedette.agent import control_subsystems  # brings PCRE, which most commands do without
 
     kind, name = _take(arguments, "enable", at_least=2, at_most=2)
-    subsystem = control_subsystems.find(kind)
-    subsystem.validate(checkfiles.find(paths, kind, name).values)
+    control_subsystems.find(kind)
+    control_subsystems.validate(checkfiles.find(paths, kind, name))
     checkfiles.enable(paths, kind, name)
 
 

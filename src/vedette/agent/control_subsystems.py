@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vedette.agent import durations
-from vedette.agent.match import Pattern
+from vedette.agent import checks, durations
+from vedette.agent.checkfiles import CheckFile
+from vedette.agent.settings import Settings
 from vedette.errors import Invalid
 
 Assignments = list[tuple[str, str | int]]
@@ -15,13 +16,12 @@ Assignments = list[tuple[str, str | int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subsystem:
-    """How checks of one kind are made and looked at, without running any."""
+    """How checks of one kind are made."""
 
     arguments: str  # behind `create SUBSYSTEM`, for people
     least: int  # arguments behind the name of the check
     most: int
-    assignments: Callable[[str, list[str]], Assignments]  # of the check's name and arguments
-    validate: Callable[[Mapping[str, str]], None]  # raises `Invalid`; for new checks and those written by hand
+    assignments: Callable[[str, list[str]], Assignments]  # of the check's name and arguments; raises `Invalid`
 
 
 def find(name: str) -> Subsystem:
@@ -31,36 +31,28 @@ def find(name: str) -> Subsystem:
     return SUBSYSTEMS[name]
 
 
+def validate(check: CheckFile) -> None:
+    """Would the daemon take this check? Raises `Invalid` when not, in the daemon's words."""
+    checks.build(check, Settings())
+
+
 def _log(name: str, arguments: list[str]) -> Assignments:
+    """Refuses, besides what the daemon does, what can only be a slip of whoever types it."""
     pattern, source, *expiration = arguments
+    if not pattern:
+        raise Invalid("the pattern is empty; to match every line, write '.*'")
+    if source.startswith("@") and not source[1:].strip():
+        raise Invalid("there is no command behind the @")
+    if not source.startswith(("@", "/")):
+        raise Invalid(f"{source[:80]!r} is no absolute path; a command begins with @")
+    if Path(os.fsdecode(source.encode("utf-8", "surrogateescape"))).is_dir():
+        raise Invalid(f"{source[:80]!r} is a directory, not a file")
     given: Assignments = [("SERVICE_NAME", name), ("LOG_PATTERN", pattern), ("LOG_FILE", source)]
     if expiration:
         given.append(("LOG_PATTERN_EXPIRATION", durations.parse(expiration[0])))
     return given
 
 
-def _validate_log(values: Mapping[str, str]) -> None:
-    pattern, source = values.get("LOG_PATTERN", ""), values.get("LOG_FILE", "")
-    if not pattern:
-        raise Invalid("the pattern is empty; to match every line, write '.*'")
-    Pattern.compile(pattern)
-    if source.startswith("@"):
-        if not source[1:].strip():
-            raise Invalid("there is no command behind the @")
-    elif not source.startswith("/"):
-        raise Invalid(f"{source[:80]!r} is no absolute path; a command begins with @")
-    elif Path(os.fsdecode(source.encode("utf-8", "surrogateescape"))).is_dir():
-        raise Invalid(f"{source[:80]!r} is a directory, not a file")
-    if expiration := values.get("LOG_PATTERN_EXPIRATION"):
-        durations.parse(expiration)
-
-
 SUBSYSTEMS: Final[Mapping[str, Subsystem]] = {
-    "log": Subsystem(
-        arguments="CHECK PATTERN FILE|@COMMAND [EXPIRATION]",
-        least=2,
-        most=3,
-        assignments=_log,
-        validate=_validate_log,
-    ),
+    "log": Subsystem(arguments="CHECK PATTERN FILE|@COMMAND [EXPIRATION]", least=2, most=3, assignments=_log),
 }

@@ -118,10 +118,10 @@ def _absolute(value: str) -> str:
 
 
 def _level(value: str) -> Level:
-    try:
-        return Level(value.upper())
-    except ValueError:
-        raise Invalid(f"{value[:40]!r} is no level, only {', '.join(Level)}") from None
+    bad = {each.value: each for each in Level if each is not Level.OK}
+    if value.upper() not in bad:
+        raise Invalid(f"{value[:40]!r} is no level of an alert, only {', '.join(bad)}")
+    return bad[value.upper()]
 
 
 def _log_level(value: str) -> str:
