@@ -68,7 +68,7 @@ def report(idle: road.Idle, way: road.Road, intakes: list[ingest.Intake], limit:
                 f"{idle.rss_mb:.1f}",
                 f"{idle.pss_mb:.1f}",
                 "no measurable CPU, RSS < 25",
-            ),  # fmt: skip
+            ),
         ),
         "## Alerts taken in durably by one server process",
         "",
@@ -91,7 +91,7 @@ def report(idle: road.Idle, way: road.Road, intakes: list[ingest.Intake], limit:
                     f"{each.stored:,}",
                     f"{each.answered:,}",
                     "at least 3,000 alerts/s",
-                )  # fmt: skip
+                )
                 for each in intakes
             ),
         ),

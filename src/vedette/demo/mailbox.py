@@ -7,7 +7,6 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
@@ -23,7 +22,8 @@ class Mailbox:
         self._on_mail = on_mail
         self._mails: list[EmailMessage] = []
         self._news = threading.Condition()
-        self._controller = Controller(self, hostname="127.0.0.1", port=0)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="mailbox", daemon=True)
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd
         content = envelope.original_content or b""
@@ -51,11 +51,23 @@ class Mailbox:
 
     def start(self) -> str:
         """Listen on a free port; the `smtp://` address for the server."""
-        self._controller.start()
-        server = self._controller.server
-        assert isinstance(server, asyncio.Server)
-        port = server.sockets[0].getsockname()[1]
+        self._thread.start()
+        port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
         return f"smtp://127.0.0.1:{port}"
 
+    async def _listen(self) -> int:
+        self._server = await self._loop.create_server(lambda: SMTP(self, loop=self._loop), "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
     def stop(self) -> None:
-        self._controller.stop()
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        self._server.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:  # sessions that are still open
+            task.cancel()
+        await self._loop.shutdown_default_executor()
