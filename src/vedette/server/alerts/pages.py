@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vedette.model import Details
+from vedette.server.access.roles import ADMIN
 from vedette.server.alerts import excerpt, service
 from vedette.server.alerts.service import StoredAlert
 from vedette.server.caller import Caller
@@ -32,6 +33,7 @@ async def _device(request: Request, caller: Caller) -> Response:
         "alerts/device.html",
         now=use.clock.now(),
         email=caller.email,
+        admin=ADMIN in caller.roles,
         device=device,
         offline_after=devices.OFFLINE_AFTER,
         open=open_now.items,

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from vedette.errors import Conflict, Invalid
 from vedette.server.access import service as access
+from vedette.server.access.roles import ADMIN
 from vedette.server.caller import Caller
 from vedette.server.devices import service
 from vedette.server.devices.service import DeviceQuery
@@ -62,7 +63,7 @@ async def _list(request: Request, caller: Caller) -> Response:
         if key not in totals:
             totals[key] = (await service.list_devices(use, caller.scope, query(key, per_page=1))).total
     tenant = None
-    if not shown.total and not text and not group and not view.key:
+    if not (shown.total or text or group or view.key) and ADMIN in caller.roles:
         tenant = await access.own_tenant(use, caller.scope)
     return page(
         request,
@@ -79,6 +80,7 @@ async def _list(request: Request, caller: Caller) -> Response:
         group=group,
         tenant=tenant,
         server=use.settings.base_url,
+        admin=ADMIN in caller.roles,
     )
 
 

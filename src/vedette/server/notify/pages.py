@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from vedette.errors import Invalid
 from vedette.server.access import service as access
+from vedette.server.access.roles import ADMIN
 from vedette.server.alerts import service as alerts
 from vedette.server.caller import Caller
 from vedette.server.http.routes import services
@@ -25,6 +26,7 @@ async def _settings(request: Request, caller: Caller) -> Response:
         smtp=bool(use.settings.smtp),
         tenant=await access.own_tenant(use, caller.scope),
         server=use.settings.base_url,
+        admin=ADMIN in caller.roles,
     )
 
 
