@@ -10,11 +10,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vedette.errors import Unavailable
 from vedette.server.access import api as access_api
+from vedette.server.access import pages as access_pages
+from vedette.server.alerts import api as alerts_api
+from vedette.server.alerts import pages as alerts_pages
 from vedette.server.db import SYSTEM, Tx
+from vedette.server.devices import api as devices_api
+from vedette.server.devices import check_ins
+from vedette.server.devices import pages as devices_pages
 from vedette.server.http import public_route, services
 from vedette.server.http.answers import problem
 from vedette.server.http.asgi import Conventions
+from vedette.server.ingest import HOT_PATHS
+from vedette.server.notify import dispatcher
+from vedette.server.notify import pages as notify_pages
 from vedette.server.services import Services
+from vedette.server.web import assets, live
 
 
 def make_app(parts: Services) -> ASGIApp:
@@ -25,17 +35,28 @@ def make_app(parts: Services) -> ASGIApp:
 
 def routes() -> list[BaseRoute]:
     """Every route behind the hot paths."""
-    return [*HEALTH, *access_api.ROUTES]
+    return [
+        *HEALTH,
+        *access_api.ROUTES,
+        *devices_api.ROUTES,
+        *alerts_api.ROUTES,
+        *access_pages.ROUTES,
+        *devices_pages.ROUTES,
+        *alerts_pages.ROUTES,
+        *notify_pages.ROUTES,
+        *assets.ROUTES,
+        *live.ROUTES,
+    ]
 
 
 def hot_paths() -> Mapping[str, ASGIApp]:
     """What devices call all the time: exact path to application, in front of all else."""
-    return {}
+    return HOT_PATHS
 
 
 def tasks(parts: Services) -> Sequence[Coroutine[Any, Any, None]]:
     """What runs beside the requests as long as the server does; cancelled at its end."""
-    return []
+    return [check_ins.write_forever(parts), dispatcher.run(parts)]
 
 
 class _Front:

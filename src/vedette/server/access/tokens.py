@@ -25,6 +25,7 @@ class Verified(Generic[T]):
     subject: str  # whom it is forgotten with
     who: T  # as the database said last
     fresh_until: float  # elapsed seconds; ask the database again from then on
+    check_in_due: float = 0.0  # elapsed seconds; of devices, see devices.check_ins
 
 
 class TokenCache(Generic[T]):

@@ -1,0 +1,195 @@
+"""The JSON of device authentication: paths, keys and codes of the compatible API (docs/compatibility.md)."""
+
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vedette import __version__
+from vedette.errors import Invalid, NotFound
+from vedette.server.caller import Caller
+from vedette.server.devices import authentication, inventory_api, search, service
+from vedette.server.devices.authentication import AuthRequest
+from vedette.server.devices.search import Cut, Predicate
+from vedette.server.devices.service import STATUSES, AlreadyThere, Device
+from vedette.server.http import decode, json_response, page_of, paged, public_route, services, user_route
+from vedette.server.http.body import parse
+from vedette.wire.outgoing import timestamp
+
+DEVAUTH: Final = "/api/management/v2/devauth"
+
+
+class AuthBody(msgspec.Struct):
+    """What a device sends to be let in. What is missing is named as clients know it, so nothing is required here."""
+
+    id_data: str = ""
+    pubkey: str = ""
+    tenant_token: str | None = None
+
+
+class StatusBody(msgspec.Struct):
+    """A status to be set."""
+
+    status: str
+
+
+class SearchBody(msgspec.Struct):
+    """Which devices are looked for."""
+
+    status: str | list[str] | None = None
+    id: str | list[str] | None = None
+
+
+class PreauthorizeBody(msgspec.Struct):
+    """A device to be announced."""
+
+    identity_data: dict[str, Any]
+    pubkey: str
+    force: bool = False
+
+
+async def auth_request(request: Request) -> Response:
+    body = await request.body()
+    wish: AuthBody = parse(body, AuthBody)
+    for name in ("id_data", "pubkey"):
+        if not getattr(wish, name):
+            raise Invalid(f"invalid auth request: {name} must be provided")
+    signature = request.headers.get("x-men-signature", "")
+    if not signature:
+        raise Invalid("missing request signature header")
+    token = await authentication.request(
+        services(request),
+        AuthRequest(identity=wish.id_data, pubkey=wish.pubkey, tenant_token=wish.tenant_token),
+        signature,
+        body,
+    )
+    # X-Vedette tells our own devices that this server understands their account of alerts.
+    return Response(token.encode(), headers={"Content-Type": "application/jwt", "X-Vedette": __version__})
+
+
+async def list_devices(request: Request, caller: Caller) -> Response:
+    query = request.query_params
+    return await _found(request, caller, query.getlist("status"), query.getlist("id"))
+
+
+async def search_devices(request: Request, caller: Caller) -> Response:
+    body = await decode(request, SearchBody)
+    return await _found(request, caller, _listed(body.status), _listed(body.id))
+
+
+async def _found(request: Request, caller: Caller, statuses: list[str], ids: list[str]) -> Response:
+    page = page_of(request)
+    for status in statuses:
+        _check_status(status)
+    wanted = [Predicate(scope="identity", attribute="status", type="$in", value=statuses)] if statuses else []
+    order = "device.status, device.id"
+    cut = Cut(limit=page.size + 1, offset=page.offset, order=order, with_auth=True)  # one more tells if there are more
+    found = await service.devices(services(request), caller.scope, search.of_predicates(wanted, ids=ids), cut)
+    items = [_dump(each) for each in found.items]
+    return paged(request, page, items[: page.size], more=len(items) > page.size)
+
+
+async def get_device(request: Request, caller: Caller) -> Response:
+    return json_response(_dump(await service.device(services(request), caller.scope, request.path_params["id"])))
+
+
+async def count_devices(request: Request, caller: Caller) -> Response:
+    status = request.query_params.get("status") or None
+    if status is not None:
+        _check_status(status)
+    return json_response({"count": await service.count(services(request), caller.scope, status)})
+
+
+async def preauthorize(request: Request, caller: Caller) -> Response:
+    body = await decode(request, PreauthorizeBody)
+    use = services(request)
+    try:
+        device_id = await service.preauthorize(use, caller, body.identity_data, body.pubkey, force=body.force)
+    except AlreadyThere as error:
+        return json_response(_dump(await service.device(use, caller.scope, error.device_id)), 409)
+    return Response(status_code=201, headers={"Location": f"devices/{device_id}"})
+
+
+async def decommission(request: Request, caller: Caller) -> Response:
+    await service.decommission(services(request), caller, request.path_params["id"])
+    return Response(status_code=204)
+
+
+async def dismiss(request: Request, caller: Caller) -> Response:
+    await service.dismiss(services(request), caller, request.path_params["id"], request.path_params["auth"])
+    return Response(status_code=204)
+
+
+async def get_status(request: Request, caller: Caller) -> Response:
+    device = await service.device(services(request), caller.scope, request.path_params["id"])
+    for each in device.auth_sets:
+        if each.id == request.path_params["auth"]:
+            return json_response({"status": each.status})
+    raise NotFound("authentication set not found")
+
+
+async def put_status(request: Request, caller: Caller) -> Response:
+    body = await decode(request, StatusBody)
+    path = request.path_params
+    await service.set_auth_status(services(request), caller, path["id"], path["auth"], body.status)
+    return Response(status_code=204)
+
+
+async def limit(request: Request, caller: Caller) -> Response:
+    if request.path_params["name"] != "max_devices":
+        raise Invalid("unsupported limit name")
+    return json_response({"limit": 0})  # none; a client of today takes -1 for a limit that is reached
+
+
+async def delete_token(request: Request, caller: Caller) -> Response:
+    await service.drop_token(services(request), caller, request.path_params["id"])
+    return Response(status_code=204)
+
+
+def _check_status(status: str) -> None:
+    if status not in STATUSES:
+        raise Invalid(f"status must be one of: {', '.join(STATUSES)}")
+
+
+def _listed(value: str | list[str] | None) -> list[str]:
+    return [value] if isinstance(value, str) else value or []
+
+
+def _dump(device: Device) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "id": device.id,
+        "identity_data": device.identity,
+        "status": device.status,
+        "created_ts": timestamp(device.created_at),
+        "updated_ts": timestamp(device.updated_at),
+        "decommissioning": False,
+        "auth_sets": [
+            {
+                "id": each.id,
+                "identity_data": device.identity,
+                "pubkey": each.pubkey,
+                "ts": timestamp(each.created_at),
+                "status": each.status,
+                "tier": "standard",
+            }
+            for each in device.auth_sets
+        ],
+    }
+    if device.check_in_at is not None:
+        out["check_in_time"] = timestamp(device.check_in_at)
+    return out
+
+
+ROUTES: Final = [
+    public_route("/api/devices/v1/authentication/auth_requests", {"POST": auth_request}),
+    user_route(f"{DEVAUTH}/devices", {"GET": list_devices, "POST": preauthorize}),
+    user_route(f"{DEVAUTH}/devices/search", {"POST": search_devices}),
+    user_route(f"{DEVAUTH}/devices/count", {"GET": count_devices}),
+    user_route(f"{DEVAUTH}/devices/{{id}}", {"GET": get_device, "DELETE": decommission}),
+    user_route(f"{DEVAUTH}/devices/{{id}}/auth/{{auth}}", {"DELETE": dismiss}),
+    user_route(f"{DEVAUTH}/devices/{{id}}/auth/{{auth}}/status", {"GET": get_status, "PUT": put_status}),
+    user_route(f"{DEVAUTH}/limits/{{name}}", {"GET": limit}),
+    user_route(f"{DEVAUTH}/tokens/{{id}}", {"DELETE": delete_token}),
+    *inventory_api.ROUTES,
+]

@@ -1,0 +1,117 @@
+"""How a device gets in: it shows an identity and a key, somebody accepts it, it gets a token."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from vedette.errors import Unauthenticated
+from vedette.server.access import service as access
+from vedette.server.access.signer import ISSUER, LIFETIME_S
+from vedette.server.db import Row, Tx, UserScope
+from vedette.server.devices import attribute_store, proof, sessions, store
+from vedette.server.devices.sessions import UNAUTHORIZED
+from vedette.server.devices.values import best
+from vedette.server.services import Services
+from vedette.server.times import micros
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthRequest:
+    """What a device says when it wants to be let in."""
+
+    identity: str  # a JSON object
+    pubkey: str  # PEM
+    tenant_token: str | None = None
+
+
+async def request(services: Services, wish: AuthRequest, signature: str, body: bytes) -> str:
+    """A token for a device that has been accepted; one that is new is remembered, to be accepted.
+
+    Args:
+        signature: Base64, over `body`, which is what `wish` was read from.
+    Raises:
+        Invalid: the request makes no sense.
+        Unauthenticated: a wrong signature or tenant token, or the device is not accepted (yet).
+    """
+    key, pubkey = proof.public_key(wish.pubkey)
+    proof.check_signature(key, signature, body)
+    identity = proof.canonical_identity(wish.identity)
+    scope = UserScope(await access.tenant_of_device(services, wish.tenant_token), None)
+    digest = proof.identity_hash(identity)
+    found = await services.db.read(scope, _look_up, digest, pubkey)
+    if found is None or found[1]["status"] == "preauthorized":
+        found = await services.db.write(scope, _take_in, services, scope.tenant, identity, digest, pubkey)
+    device, auth = found
+    if auth["status"] != "accepted":
+        raise Unauthenticated(UNAUTHORIZED)
+    return await _new_token(services, scope, device["id"], auth["id"])
+
+
+async def _look_up(tx: Tx, digest: str, pubkey: str) -> tuple[Row, Row] | None:
+    """The device of an identity and its authentication set with this key."""
+    device = await store.by_identity(tx, digest)
+    auth = None if device is None else await store.auth_set_by_key(tx, device["id"], pubkey)
+    return None if device is None or auth is None else (device, auth)
+
+
+async def _take_in(tx: Tx, services: Services, tenant: str, identity: str, digest: str, pubkey: str) -> tuple[Row, Row]:
+    """Remember an identity and a key as pending, or let in one that was announced."""
+    now = micros(services.clock.now())
+    device = await store.by_identity(tx, digest)
+    if device is None:
+        device = {"id": str(uuid4()), "status": "pending", "group_name": None}
+        await store.add_device(tx, device["id"], identity, digest, "pending", now)
+        await attribute_store.keep_identity(tx, device["id"], identity, now)
+    auth = await store.auth_set_by_key(tx, device["id"], pubkey)
+    if auth is None:
+        auth = {"id": str(uuid4()), "status": "pending"}
+        await store.add_auth_set(tx, device["id"], auth["id"], pubkey, "pending", now)
+    elif auth["status"] == "preauthorized":
+        await accept(tx, services, device["id"], auth["id"])
+        auth = {"id": auth["id"], "status": "accepted"}
+    await refresh_status(tx, device["id"], now)
+    tx.after_commit(partial(services.live.publish, tenant, device["group_name"], device["id"]))
+    return device, auth
+
+
+async def accept(tx: Tx, services: Services, device_id: str, auth_id: str) -> None:
+    """Let a device in with one of its keys, and with no other: the one that counted until now is rejected."""
+    for other in await store.auth_sets(tx, device_id):
+        if other["id"] != auth_id and other["status"] == "accepted":
+            await store.set_auth_status(tx, device_id, other["id"], "rejected")
+    await store.set_auth_status(tx, device_id, auth_id, "accepted")
+    tx.after_commit(partial(services.device_tokens.forget, device_id))
+
+
+async def refresh_status(tx: Tx, device_id: str, now: int) -> None:
+    """A device is what the best of its authentication sets is."""
+    await store.set_status(tx, device_id, best([row["status"] for row in await store.auth_sets(tx, device_id)]), now)
+
+
+async def _new_token(services: Services, scope: UserScope, device_id: str, auth_id: str) -> str:
+    now = services.clock.now()
+    claims: dict[str, Any] = {
+        "jti": auth_id,
+        "sub": device_id,
+        "iss": ISSUER,
+        "iat": int(now.timestamp()),
+        "exp": int((now + timedelta(seconds=LIFETIME_S)).timestamp()),
+        "mender.device": True,
+        "mender.tenant": scope.tenant,
+        "mender.plan": "enterprise",
+        "mender.trial": False,
+        "mender.addons": access.ADDONS,
+        # Two tokens of one second would be the same, and the first not replaced by the second.
+        "nonce": str(uuid4()),
+    }
+    token = services.signer.sign(claims)
+
+    async def keep(tx: Tx) -> bool:
+        tx.after_commit(partial(services.device_tokens.forget, device_id))
+        return await store.keep_token(tx, device_id, auth_id, sessions.digest(token), micros(now))
+
+    if not await services.db.write(scope, keep):
+        raise Unauthenticated(UNAUTHORIZED)
+    return token

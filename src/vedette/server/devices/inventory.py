@@ -1,0 +1,217 @@
+"""The rules of what is known of devices: what they report, how people tag and group them."""
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from vedette.errors import Changed, Invalid, NotFound, Unauthenticated
+from vedette.server.access.service import require_admin
+from vedette.server.caller import Caller
+from vedette.server.db import DeviceScope, Row, Tx, UserScope
+from vedette.server.devices import attribute_store, store
+from vedette.server.devices.attribute_store import encoded
+from vedette.server.devices.sessions import UNAUTHORIZED
+from vedette.server.services import Services
+from vedette.server.times import micros
+
+MAX_ATTRIBUTES: Final = 100
+MAX_TAGS: Final = 20
+MAX_NAME: Final = 1024  # characters
+MAX_NAMES: Final = 500
+MAX_VALUE: Final = 64 * 1024  # bytes of JSON
+_GROUP: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """An attribute as a device or a person gives it. Raises Invalid."""
+
+    name: str
+    value: Any
+    description: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.name) <= MAX_NAME:
+            raise Invalid(f"attribute name {self.name[:50]!r}: give 1 to {MAX_NAME} characters")
+        if not _allowed(self.value):
+            raise Invalid(f"attribute {self.name[:50]!r}: a value is a string, a number, or a list of one of them")
+        if len(encoded(self.value)) > MAX_VALUE or len(self.description or "") > MAX_NAME:
+            raise Invalid(f"attribute {self.name[:50]!r} is too long")
+
+
+def _allowed(value: Any) -> bool:
+    match value:
+        case bool() | None:
+            return False
+        case str() | int() | float():
+            return True
+        case list():
+            texts = [isinstance(each, str) for each in value]
+            numbers = [isinstance(each, int | float) and not isinstance(each, bool) for each in value]
+            return all(texts) or all(numbers)
+        case _:
+            return False
+
+
+async def report(services: Services, scope: DeviceScope, given: Sequence[Reported], *, replace: bool) -> None:
+    """What a device says of itself; with `replace`, what it does not say any more is forgotten.
+
+    Nothing is written when nothing has changed, which is what devices mostly say.
+
+    Raises:
+        Invalid: too many attributes.
+        Unauthenticated: the device is no longer there.
+    """
+    wanted = {each.name: (encoded(each.value), each.description) for each in given}  # of a repeated name the last
+    if len(wanted) > MAX_ATTRIBUTES:
+        raise Invalid(f"too many attributes: at most {MAX_ATTRIBUTES}")
+    if _difference(await services.db.read(scope, attribute_store.own), wanted, replace=replace) != ({}, set()):
+        await services.db.write(scope, _report, services, scope, wanted, replace)
+
+
+async def _report(
+    tx: Tx, services: Services, scope: DeviceScope, wanted: Mapping[str, tuple[str, str | None]], replace: bool
+) -> None:
+    device = await attribute_store.own_group(tx)
+    if device is None:
+        raise Unauthenticated(UNAUTHORIZED)
+    rows = await attribute_store.own(tx)
+    changed, gone = _difference(rows, wanted, replace=replace)
+    if len({row["name"] for row in rows} - gone | changed.keys()) > MAX_ATTRIBUTES:
+        raise Invalid(f"too many attributes: at most {MAX_ATTRIBUTES}")
+    await attribute_store.drop_own(tx, gone)
+    await attribute_store.set_own(
+        tx,
+        [{"name": name, "value": value, "description": about} for name, (value, about) in changed.items()],
+        micros(services.clock.now()),
+    )
+    tx.after_commit(partial(services.live.publish, scope.tenant, device["group_name"], scope.device))
+
+
+def _difference(
+    rows: Sequence[Row], wanted: Mapping[str, tuple[str, str | None]], *, replace: bool
+) -> tuple[dict[str, tuple[str, str | None]], set[str]]:
+    """What has to be written, and the names that have to go."""
+    have = {row["name"]: (row["value"], row["description"]) for row in rows}
+    changed = {name: value for name, value in wanted.items() if have.get(name) != value}
+    return changed, (have.keys() - wanted.keys() if replace else set())
+
+
+async def clear(services: Services, caller: Caller, device_id: str) -> None:
+    """Forget what a device has reported; also when there is no such device."""
+    require_admin(caller)
+    await services.db.write(caller.scope, attribute_store.clear, device_id, "inventory")
+
+
+# --- tags ------------------------------------------------------------------------------------------------------------
+
+
+async def tags_etag(services: Services, scope: UserScope, device_id: str) -> str | None:
+    """What changes whenever the tags of a device do; None without tags."""
+    return _etag(await services.db.read(scope, attribute_store.of_scope, device_id, "tags"))
+
+
+async def set_tags(
+    services: Services, caller: Caller, device_id: str, given: Sequence[Reported], *, replace: bool, match: str | None
+) -> None:
+    """Tag a device; with `match`, only if its tags are still as they were then.
+
+    Raises:
+        NotFound: no such device.
+        Changed: `match` is not what `tags_etag` says now.
+        Invalid: too many tags.
+    """
+    require_admin(caller)
+    now = micros(services.clock.now())
+    wanted = {each.name: each for each in given}
+
+    async def work(tx: Tx) -> None:
+        device = await store.device(tx, device_id)
+        if device is None:
+            raise NotFound("device not found")
+        rows = await attribute_store.of_scope(tx, device_id, "tags")
+        if match is not None and match.strip('"') != (_etag(rows) or ""):
+            raise Changed("the tags have changed; read them again")
+        names = set() if replace else {row["name"] for row in rows}
+        if len(names | wanted.keys()) > MAX_TAGS:
+            raise Invalid(f"too many tags: at most {MAX_TAGS}")
+        if replace:
+            await attribute_store.clear(tx, device_id, "tags")
+        values = [
+            {"name": each.name, "value": encoded(each.value), "description": each.description}
+            for each in wanted.values()
+        ]
+        await attribute_store.set_tags(tx, device_id, values, now)
+        tx.after_commit(partial(services.live.publish, caller.scope.tenant, device["group_name"], device_id))
+
+    await services.db.write(caller.scope, work)
+
+
+def _etag(rows: Sequence[Row]) -> str | None:
+    if not rows:
+        return None
+    text = "\n".join(f"{row['name']!r} {row['value']!r} {row['updated_at']}" for row in rows)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+async def groups(services: Services, scope: UserScope, status: str | None = None) -> Sequence[str]:
+    """The static groups that have a device, by name."""
+    return await services.db.read(scope, attribute_store.groups, status)
+
+
+async def set_group(services: Services, caller: Caller, device_ids: Sequence[str], group: str | None) -> int:
+    """Put devices into a static group, or take them out of theirs (None). How many of them there are.
+
+    Raises:
+        Invalid: no name for a group.
+    """
+    require_admin(caller)
+    if group is not None:
+        check_group(group)
+
+    async def work(tx: Tx) -> int:
+        found = 0
+        for device_id in device_ids:
+            device = await store.device(tx, device_id)
+            if device is None:
+                continue
+            found += 1
+            await attribute_store.set_group(tx, device_id, group)
+            for each in {device["group_name"], group}:
+                tx.after_commit(partial(services.live.publish, caller.scope.tenant, each, device_id))
+        return found
+
+    return await services.db.write(caller.scope, work)
+
+
+async def leave_group(services: Services, caller: Caller, group: str, device_ids: Collection[str] | None) -> int:
+    """Take these devices, or all (None), out of `group`. How many were in it."""
+    require_admin(caller)
+
+    async def work(tx: Tx) -> int:
+        members = await attribute_store.members(tx, group)
+        leaving = members if device_ids is None else [each for each in members if each in frozenset(device_ids)]
+        for device_id in leaving:
+            await attribute_store.set_group(tx, device_id, None)
+            for name in (group, None):
+                tx.after_commit(partial(services.live.publish, caller.scope.tenant, name, device_id))
+        return len(leaving)
+
+    return await services.db.write(caller.scope, work)
+
+
+async def names(services: Services, scope: UserScope) -> Sequence[Mapping[str, Any]]:
+    """Which attributes there are (scope, name) and how many devices have each (count), the commonest first."""
+    return [dict(row) for row in await services.db.read(scope, attribute_store.names, MAX_NAMES)]
+
+
+def check_group(name: str) -> None:
+    """Raises Invalid."""
+    if not _GROUP.fullmatch(name):
+        raise Invalid("group name: give 1 to 256 of the characters A-Z a-z 0-9 _ -")

@@ -1,0 +1,281 @@
+"""Conditions on devices as SQL: what users ask for, in the words of the published API. Pure functions.
+
+Comparing follows the kind of the value: the text "5" is not the number 5. A list has a value when one of its members
+has it. What a device does not have is unequal to everything ($ne, $nin, $ltne hold).
+"""
+
+# ruff: noqa: S608 - only constants of this file become part of a statement; values are parameters
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from vedette.errors import Invalid
+from vedette.server.devices.attribute_store import encoded
+from vedette.server.devices.values import DeviceQuery
+from vedette.server.times import micros
+
+MAX_PREDICATES: Final = 64
+MAX_VALUES: Final = 1000  # in one list of $in
+SCOPES: Final = ("identity", "inventory", "monitor", "system", "tags")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A condition and its parameters."""
+
+    sql: str = "1"
+    params: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """A part of a list, in an order."""
+
+    limit: int
+    offset: int = 0
+    order: str = "device.id"
+    params: Mapping[str, object] = field(default_factory=dict)  # of the order
+    with_auth: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicate:
+    """One thing asked of a device."""
+
+    scope: str
+    attribute: str
+    type: str  # $eq, $ne, ...
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sort:
+    """What a list is ordered by."""
+
+    scope: str
+    attribute: str
+    descending: bool = True
+
+
+class _Params(dict[str, object]):
+    def add(self, value: object) -> str:
+        name = f"p{len(self)}"
+        self[name] = value
+        return f":{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """An attribute that is a column of `device`: how it is written, and how a value is compared with it."""
+
+    sql: str
+    comparable: Callable[[Any], object | None]  # None: no device can have such a value
+
+
+def _text(value: Any) -> object | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: Any) -> object | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _boolean(value: Any) -> object | None:
+    return int(value) if isinstance(value, bool) else None
+
+
+def _time(value: Any) -> object | None:
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return None if at is None or at.tzinfo is None else micros(at)
+
+
+_COLUMNS: Final[Mapping[tuple[str, str], _Column]] = {
+    ("identity", "id"): _Column("device.id", _text),
+    ("identity", "status"): _Column("device.status", _text),
+    ("monitor", "alert_count"): _Column("device.open_count", _number),
+    ("monitor", "alerts"): _Column("(device.open_count > 0)", _boolean),
+    ("system", "check_in_time"): _Column("device.check_in_at", _time),
+    ("system", "created_ts"): _Column("device.created_at", _time),
+    ("system", "group"): _Column("device.group_name", _text),
+    ("system", "updated_ts"): _Column("device.updated_at", _time),
+}
+_ORDERED: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+_KINDS: Final = {str: "('text')", int: "('integer', 'real')", float: "('integer', 'real')"}
+_OF_DEVICE: Final = "attribute.tenant = device.tenant AND attribute.device = device.id"
+
+
+def of_query(query: DeviceQuery, offline_before: int) -> tuple[str, Mapping[str, object]]:
+    """The condition of a page's query."""
+    params = _Params()
+    parts = ["1"]
+    if query.status is not None:
+        parts.append(f"device.status = {params.add(query.status)}")
+    if query.group is not None:
+        parts.append(f"device.group_name = {params.add(query.group)}")
+    if query.issues:
+        parts.append("device.open_count > 0")
+    if query.offline:
+        limit = params.add(offline_before)
+        parts.append(f"device.status = 'accepted' AND coalesce(device.check_in_at, 0) < {limit}")
+    if query.text:
+        parts.append(_contains(query.text, params))
+    return " AND ".join(parts), params
+
+
+def of_predicates(
+    predicates: Sequence[Predicate], *, ids: Sequence[str] = (), text: str = "", has_group: bool | None = None
+) -> Where:
+    """The condition that all of these hold.
+
+    Raises:
+        Invalid: an unknown operator, a value it cannot take, or too much at once.
+    """
+    if len(predicates) > MAX_PREDICATES:
+        raise Invalid(f"at most {MAX_PREDICATES} filters at once")
+    params = _Params()
+    parts = [_predicate(each, params) for each in predicates]
+    if ids:
+        parts.append(f"device.id IN (SELECT value FROM json_each({params.add(json.dumps(list(ids)))}))")
+    if text:
+        parts.append(_contains(text, params))
+    if has_group is not None:
+        parts.append(f"device.group_name IS {'NOT ' if has_group else ''}NULL")
+    return Where(" AND ".join(parts) or "1", params)
+
+
+def either_kind(scope: str, attribute: str, text: str) -> Predicate:
+    """Equal to `text` as it would be written in an address: as text, number, boolean."""
+    values: list[Any] = [text]
+    with suppress(ValueError):
+        values.append(float(text) if "." in text or "e" in text.lower() else int(text[:20]))
+    if text.lower() in {"true", "false"}:
+        values.append(text.lower() == "true")
+    values = [each for each in values if not isinstance(each, float) or math.isfinite(each)]
+    return Predicate(scope=scope, attribute=attribute, type="$in", value=values)
+
+
+def order_by(sorts: Sequence[Sort]) -> tuple[str, Mapping[str, object]]:
+    """SQL to order by, always ending in the id so that pages do not overlap."""
+    params: dict[str, object] = {}
+    parts = []
+    for index, sort in enumerate(sorts[:8]):
+        column = _COLUMNS.get((sort.scope, sort.attribute))
+        if column is None:
+            params |= {f"s{index}": sort.scope, f"n{index}": sort.attribute}
+            sql = (
+                f"(SELECT json_extract(value, '$') FROM attribute WHERE {_OF_DEVICE}"
+                f" AND scope = :s{index} AND name = :n{index})"
+            )
+        else:
+            sql = column.sql
+        parts.append(f"{sql} {'DESC' if sort.descending else 'ASC'}")
+    return ", ".join([*parts, "device.id"]), params
+
+
+def _predicate(predicate: Predicate, params: _Params) -> str:
+    kind, value = predicate.type, predicate.value
+    match kind:
+        case "$ne":
+            return f"NOT {_has(predicate, '$eq', value, params)}"
+        case "$nin":
+            return f"NOT {_has(predicate, '$in', value, params)}"
+        case "$ltne":
+            exists = _has(predicate, "$exists", True, params)
+            return f"({_has(predicate, '$lt', value, params)} OR NOT {exists})"
+        case "$exists":
+            if not isinstance(value, bool):
+                raise Invalid(f"filter on {predicate.attribute!r}: $exists needs true or false")
+            return f"{'' if value else 'NOT '}{_has(predicate, kind, True, params)}"
+        case "$eq" | "$in" | "$regex" | "$gt" | "$gte" | "$lt" | "$lte":
+            return _has(predicate, kind, value, params)
+        case _:
+            raise Invalid(f"filter on {predicate.attribute!r}: unknown type {kind[:20]!r}")
+
+
+def _has(predicate: Predicate, kind: str, value: Any, params: _Params) -> str:
+    """That a device has the attribute, with a value for which `kind` holds; 0 or 1, never NULL."""
+    if kind == "$in" and (not isinstance(value, list) or len(value) > MAX_VALUES):
+        raise Invalid(f"filter on {predicate.attribute!r}: $in and $nin need a list of at most {MAX_VALUES} values")
+    if kind != "$in" and isinstance(value, list | dict):
+        raise Invalid(f"filter on {predicate.attribute!r}: {kind} needs one value")
+    if kind == "$regex" and not isinstance(value, str):
+        raise Invalid(f"filter on {predicate.attribute!r}: $regex needs a text")
+    column = _COLUMNS.get((predicate.scope, predicate.attribute))
+    if column is not None:
+        return f"coalesce({_column(column, kind, value, params)}, 0)"
+    where = f"scope = {params.add(predicate.scope)} AND name = {params.add(predicate.attribute)}"
+    values = value if kind == "$in" else [value]
+    if kind in {"$eq", "$in"}:
+        # The first half finds rare values by index; the second looks into lists, which begin with "[".
+        wanted = (
+            f"(SELECT json_each.value FROM json_each({params.add(json.dumps([encoded(each) for each in values]))}))"
+        )
+        member = f"SELECT 1 FROM json_each(attribute.value) AS member WHERE json_quote(member.value) IN {wanted}"
+        return (
+            f"device.id IN (SELECT attribute.device FROM attribute WHERE attribute.tenant = :tenant AND {where}"
+            f" AND (value IN {wanted} OR (value >= '[' AND value < '\\' AND EXISTS ({member}))))"
+        )
+    if kind == "$exists":
+        return f"EXISTS (SELECT 1 FROM attribute WHERE {_OF_DEVICE} AND {where})"
+    if kind == "$regex":
+        test = f"member.type = 'text' AND vedette_regex({params.add(value)}, member.value)"
+    elif type(value) in _KINDS:
+        test = f"member.type IN {_KINDS[type(value)]} AND member.value {_ORDERED[kind]} {params.add(value)}"
+    else:
+        return "0"
+    return (
+        f"EXISTS (SELECT 1 FROM attribute, json_each(attribute.value) AS member"
+        f" WHERE {_OF_DEVICE} AND {where} AND {test})"
+    )
+
+
+def _column(column: _Column, kind: str, value: Any, params: _Params) -> str:
+    if kind == "$exists":
+        return f"{column.sql} IS NOT NULL"
+    if kind == "$regex":
+        return f"vedette_regex({params.add(value)}, {column.sql})" if column.comparable is _text else "0"
+    if kind == "$in":
+        wanted = [each for each in map(column.comparable, value) if each is not None]
+        return f"{column.sql} IN (SELECT value FROM json_each({params.add(json.dumps(wanted))}))"
+    wanted_value = column.comparable(value)
+    if wanted_value is None:
+        return "0"
+    return f"{column.sql} {_ORDERED.get(kind, '=')} {params.add(wanted_value)}"
+
+
+def _contains(text: str, params: _Params) -> str:
+    """That part of the id, or of a value people know, is `text`; case does not matter."""
+    escaped = "".join(f"\\{char}" if char in "\\%_" else char for char in text)
+    # A stored value is JSON: what JSON escapes in it is escaped in what is looked for.
+    quoted = json.dumps(text, ensure_ascii=False)[1:-1]
+    inside = "".join(f"\\{char}" if char in "\\%_" else char for char in quoted)
+    return (
+        f"(device.id LIKE {params.add(escaped + '%')} ESCAPE '\\' OR EXISTS (SELECT 1 FROM attribute WHERE {_OF_DEVICE}"
+        f" AND scope IN ('identity', 'inventory', 'tags') AND value LIKE {params.add(f'%{inside}%')} ESCAPE '\\'))"
+    )
+
+
+def parse_sort(text: str) -> Sort:
+    """`[scope/]attribute[:asc|desc]` of an address; without an order, descending."""
+    name, _, order = text.partition(":")
+    scope, separator, attribute = name.partition("/")
+    if order not in {"", "asc", "desc"} or not name:
+        raise Invalid(f"invalid sort query: {text[:100]!r}")
+    return Sort(
+        scope=scope if separator else "inventory",
+        attribute=attribute if separator else name,
+        descending=order != "asc",
+    )
+
+
+def unknown_scope(predicates: Iterable[Predicate]) -> bool:
+    """Whether nothing can be found, for a scope is asked for that does not exist."""
+    return any(each.scope not in SCOPES for each in predicates)

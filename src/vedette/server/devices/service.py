@@ -1,0 +1,280 @@
+"""The rules of devices towards users: which there are, who of them is let in, and letting go of one."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+
+from vedette.errors import Conflict, Invalid, NotFound
+from vedette.server.access.service import require_admin
+from vedette.server.caller import Caller
+from vedette.server.db import Row, Tx, UserScope
+from vedette.server.devices import attribute_store, authentication, proof, search, store
+from vedette.server.devices.values import (
+    OFFLINE_AFTER,
+    STATUSES,
+    Attribute,
+    AuthSet,
+    Device,
+    DeviceQuery,
+    DeviceSummary,
+    best,
+)
+from vedette.server.listing import Listing
+from vedette.server.services import Services
+from vedette.server.times import datetime_of, micros
+
+__all__ = ["OFFLINE_AFTER", "STATUSES", "Attribute", "AuthSet", "Device", "DeviceQuery", "DeviceSummary"]
+
+_TO: Final[Mapping[str, frozenset[str]]] = {
+    "accepted": frozenset({"pending", "rejected", "preauthorized"}),
+    "rejected": frozenset({"pending", "accepted"}),
+    "pending": frozenset({"accepted", "rejected"}),
+}
+"""Which statuses an authentication set may come from."""
+
+
+async def list_devices(services: Services, scope: UserScope, query: DeviceQuery) -> Listing[DeviceSummary]:
+    """The devices that meet `query`, newest first."""
+    offline_before = micros(services.clock.now() - OFFLINE_AFTER)
+    where, params = search.of_query(query, offline_before)
+    offset = (query.page - 1) * query.per_page
+    rows, total = await services.db.read(
+        scope, store.find, where, "device.created_at DESC, device.id", params, query.per_page, offset
+    )
+    return Listing(tuple(DeviceSummary(**_summary(row)) for row in rows), total)
+
+
+async def device(services: Services, scope: UserScope, device_id: str) -> Device:
+    """Everything about one device.
+
+    Raises:
+        NotFound: there is none, or not for this scope.
+    """
+
+    async def work(tx: Tx) -> tuple[Row | None, list[Row], list[Row]]:
+        row = await store.device(tx, device_id)
+        return row, await store.auth_sets(tx, device_id), await attribute_store.of_devices(tx, [device_id])
+
+    row, auth_rows, attribute_rows = await services.db.read(scope, work)
+    if row is None:
+        raise NotFound(NO_DEVICE)
+    return whole(row, auth_rows, attribute_rows)
+
+
+async def devices(services: Services, scope: UserScope, where: search.Where, page: search.Cut) -> Listing[Device]:
+    """Devices with everything about them: those that meet a condition made by `search`."""
+
+    async def work(tx: Tx) -> tuple[list[Row], int, dict[str, list[Row]], list[Row]]:
+        params = {**where.params, **page.params}
+        rows, total = await store.find(tx, where.sql, page.order, params, page.limit, page.offset)
+        auth_rows = {row["id"]: await store.auth_sets(tx, row["id"]) for row in rows} if page.with_auth else {}
+        return rows, total, auth_rows, await attribute_store.of_devices(tx, [row["id"] for row in rows])
+
+    rows, total, auth_rows, attribute_rows = await services.db.read(scope, work)
+    by_device: dict[str, list[Row]] = {row["id"]: [] for row in rows}
+    for each in attribute_rows:
+        by_device[each["device"]].append(each)
+    return Listing(tuple(whole(row, auth_rows.get(row["id"], []), by_device[row["id"]]) for row in rows), total)
+
+
+async def count(services: Services, scope: UserScope, status: str | None) -> int:
+    return await services.db.read(scope, store.count, status)
+
+
+async def set_auth_status(services: Services, caller: Caller, device_id: str, auth_id: str, status: str) -> None:
+    """Let a device in with one of its keys, refuse it, or think again.
+
+    Raises:
+        NotFound: no such device or authentication set.
+        Invalid: no such status, or not from the one it has.
+    """
+    require_admin(caller)
+    if status not in _TO:
+        raise Invalid("incorrect device status")
+
+    async def work(tx: Tx) -> None:
+        row = await store.device(tx, device_id)
+        auth = next((each for each in await store.auth_sets(tx, device_id) if each["id"] == auth_id), None)
+        if row is None or auth is None:
+            raise NotFound("authentication set not found")
+        if auth["status"] == status:
+            return
+        if auth["status"] not in _TO[status]:
+            raise Invalid(f"dev auth: bad transition from {auth['status']} to {status}")
+        if status == "accepted":
+            await authentication.accept(tx, services, device_id, auth_id)
+        else:
+            await store.set_auth_status(tx, device_id, auth_id, status)
+        await _changed(tx, services, caller.scope, row)
+
+    await services.db.write(caller.scope, work)
+
+
+async def dismiss(services: Services, caller: Caller, device_id: str, auth_id: str) -> None:
+    """Forget one key of a device; a device that was only announced is forgotten with its last one.
+
+    Raises:
+        NotFound: no such device or authentication set.
+    """
+    require_admin(caller)
+
+    async def work(tx: Tx) -> None:
+        row = await store.device(tx, device_id)
+        sets = await store.auth_sets(tx, device_id)
+        if row is None or not await store.remove_auth_set(tx, device_id, auth_id):
+            raise NotFound("authentication set not found")
+        if row["status"] == "preauthorized" and len(sets) == 1:
+            await store.remove_device(tx, device_id)
+        await _changed(tx, services, caller.scope, row)
+
+    await services.db.write(caller.scope, work)
+
+
+async def decommission(services: Services, caller: Caller, device_id: str) -> None:
+    """Forget a device and everything about it; its token is dead.
+
+    Raises:
+        NotFound: no such device.
+    """
+    require_admin(caller)
+
+    async def work(tx: Tx) -> None:
+        row = await store.device(tx, device_id)
+        if row is None or not await store.remove_device(tx, device_id):
+            raise NotFound(NO_DEVICE)
+        tx.after_commit(partial(services.device_tokens.forget, device_id))
+        tx.after_commit(partial(services.live.publish, caller.scope.tenant, row["group_name"], device_id))
+
+    await services.db.write(caller.scope, work)
+
+
+async def preauthorize(
+    services: Services, caller: Caller, identity: Mapping[str, Any], pubkey: str, *, force: bool = False
+) -> str:
+    """Announce a device: it is let in as soon as it shows this identity and key. Its id.
+
+    Raises:
+        Invalid: no such identity or key can be.
+        AlreadyThere: the identity is known, and `force` was not given.
+    """
+    require_admin(caller)
+    _, pem = proof.public_key(pubkey)
+    canonical = proof.canonical_identity(msgspec.json.encode(dict(identity)).decode())
+    digest, now = proof.identity_hash(canonical), micros(services.clock.now())
+
+    async def work(tx: Tx) -> str:
+        found = await store.by_identity(tx, digest)
+        if found is not None and not force:
+            raise AlreadyThere(found["id"])
+        device_id: str = str(uuid4()) if found is None else found["id"]
+        if found is None:
+            await store.add_device(tx, device_id, canonical, digest, "preauthorized", now)
+            await attribute_store.keep_identity(tx, device_id, canonical, now)
+        auth = await store.auth_set_by_key(tx, device_id, pem)
+        if auth is None:
+            await store.add_auth_set(tx, device_id, str(uuid4()), pem, "preauthorized", now)
+        else:
+            await store.set_auth_status(tx, device_id, auth["id"], "preauthorized")
+        row = await store.device(tx, device_id)
+        assert row is not None
+        await _changed(tx, services, caller.scope, row)
+        return device_id
+
+    return await services.db.write(caller.scope, work)
+
+
+async def drop_token(services: Services, caller: Caller, token_id: str) -> None:
+    """Kill a device's token; it has to authenticate again.
+
+    Raises:
+        NotFound: no such live token.
+    """
+    require_admin(caller)
+
+    async def work(tx: Tx) -> None:
+        device_id = await store.drop_token(tx, token_id)
+        if device_id is None:
+            raise NotFound("token not found")
+        tx.after_commit(partial(services.device_tokens.forget, device_id))
+
+    await services.db.write(caller.scope, work)
+
+
+async def _changed(tx: Tx, services: Services, scope: UserScope, row: Row) -> None:
+    """After a change of authentication sets: the status follows, tokens are asked again, pages hear of it."""
+    sets = await store.auth_sets(tx, row["id"])
+    await store.set_status(tx, row["id"], best([each["status"] for each in sets]), micros(services.clock.now()))
+    tx.after_commit(partial(services.device_tokens.forget, row["id"]))
+    tx.after_commit(partial(services.live.publish, scope.tenant, row["group_name"], row["id"]))
+
+
+NO_DEVICE: Final = "device not found"
+
+
+class AlreadyThere(Conflict):
+    """A device with this identity is known already."""
+
+    def __init__(self, device_id: str) -> None:
+        super().__init__("device already exists")
+        self.device_id = device_id
+
+
+def whole(row: Row, auth_rows: list[Row], attribute_rows: list[Row]) -> Device:
+    """A device out of its rows, with the attributes that are columns."""
+    summary = _summary(row)
+    columns: list[tuple[str, str, Any]] = [
+        ("identity", "status", row["status"]),
+        ("monitor", "alert_count", row["open_count"]),
+        ("monitor", "alerts", row["open_count"] > 0),
+        ("system", "created_ts", summary["created_at"]),
+        ("system", "updated_ts", summary["updated_at"]),
+    ]
+    if row["group_name"] is not None:
+        columns.append(("system", "group", row["group_name"]))
+    if summary["check_in_at"] is not None:
+        columns.append(("system", "check_in_time", summary["check_in_at"]))
+    attributes = [
+        Attribute(scope=scope, name=name, value=value, updated_at=summary["updated_at"])
+        for scope, name, value in columns
+    ]
+    attributes += [
+        Attribute(
+            scope=each["scope"],
+            name=each["name"],
+            value=msgspec.json.decode(each["value"]),
+            description=each["description"],
+            updated_at=datetime_of(each["updated_at"]),
+        )
+        for each in attribute_rows
+        if (each["scope"], each["name"]) != ("identity", "status")
+    ]
+    return Device(
+        **summary,
+        auth_sets=tuple(
+            AuthSet(
+                id=each["id"],
+                pubkey=each["pubkey"],
+                status=each["status"],
+                created_at=datetime_of(each["created_at"]),
+            )
+            for each in auth_rows
+        ),
+        attributes=tuple(sorted(attributes, key=lambda each: (each.scope, each.name))),
+    )
+
+
+def _summary(row: Row) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "name": str(row["name"] or row["id"]),
+        "identity": msgspec.json.decode(row["identity"]),
+        "status": row["status"],
+        "group": row["group_name"],
+        "check_in_at": datetime_of(row["check_in_at"]),
+        "open_count": row["open_count"],
+        "created_at": datetime_of(row["created_at"]),
+        "updated_at": datetime_of(row["updated_at"]),
+    }
