@@ -113,6 +113,13 @@ def test_any_argument_arrives_byte_for_byte(tmp_path_factory: pytest.TempPathFac
         assert subprocess.run([bash, "-c", script], capture_output=True, check=True, timeout=60).stdout == given_file
 
 
+def test_bytes_are_kept_in_a_terminal_that_is_not_utf8(ctl: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There Python hands us the two bytes of an é as two characters; the file must hold the bytes."""
+    monkeypatch.setattr(os, "fsencode", lambda argument: argument.encode("iso-8859-1"))
+    ctl.silently("create", "log", "x", "\xc3\xa9", "/tmp/x")
+    assert ctl.values("log_x")["LOG_PATTERN"] == "é"
+
+
 def test_a_pattern_may_look_like_an_option(ctl: Control) -> None:
     ctl.silently("create", "log", "x", "--root", "/tmp/x", "1d12h")
     assert ctl.values("log_x") == {
@@ -309,7 +316,8 @@ def test_status_tells_what_the_store_holds(ctl: Control) -> None:
         ],
     }
     text = ctl("status")[1]
-    assert "2 alerts wait" in text
+    assert "alerts to send   2\n" in text
+    assert "checks raised    2\n" in text
     assert "log_a: Log file contains x (called off at 2026-01-03T00:00:00+00:00" in text
 
 

@@ -36,16 +36,15 @@ def status(paths: Paths, *, as_json: bool) -> str:
     if as_json:
         return _json(found)
     pid = found["daemon"]["pid"]
-    raised = found["raised"]
     lines = [
         ("daemon", f"running, pid {pid}" if pid else "not running"),
-        ("to send", f"{found['owed']} alerts wait to be sent"),
-        ("refused", f"{found['quarantined']} alerts were refused by the server and are kept"),
-        ("given up", f"{found['dropped']} alerts were given up while they could not be sent"),
-        ("raised", f"{len(raised)} checks" if len(raised) != 1 else "1 check"),
-        *(("", f"{each['check']}: {each['alert']}{_until(each['called_off'])}") for each in raised),
+        ("alerts to send", str(found["owed"])),
+        ("alerts refused", f"{found['quarantined']} (by the server; kept)"),
+        ("alerts given up", f"{found['dropped']} (while they could not be sent)"),
+        ("checks raised", str(len(found["raised"]))),
+        *(("", f"{each['check']}: {each['alert']}{_until(each['called_off'])}") for each in found["raised"]),
     ]
-    return "".join(f"{name:<10}{_shown(text)}\n" for name, text in lines)
+    return "".join(f"{name:<17}{_shown(text)}\n" for name, text in lines)
 
 
 def _check(found: CheckFile | Problem, enabled: bool) -> dict[str, Any]:
