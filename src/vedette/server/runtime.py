@@ -7,14 +7,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 
-from vedette.errors import Unavailable
+from vedette.errors import Unavailable, VedetteError
 from vedette.server import systemd
 from vedette.server.access import service as access
 from vedette.server.app import make_app, tasks
@@ -38,8 +38,7 @@ async def serve(settings: Settings) -> None:
         listener = stack.enter_context(listen(settings.address))
         services = await stack.enter_async_context(open_services(settings))
         await _first_start(services)
-        for task in (*tasks(services), _watchdog()):
-            await stack.enter_async_context(_running(task))
+        await stack.enter_async_context(_beside([*tasks(services), _watchdog()]))
         server = _Server(_configuration(settings, services))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -153,24 +152,29 @@ async def _first_start(services: Services) -> None:
 
 
 @asynccontextmanager
-async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """`work` beside everything else, cancelled at the end. If it fails, the log says so."""
-    task = asyncio.create_task(_watched(work))
+async def _beside(works: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """`works` beside everything else, cancelled at the end. If one fails, the server ends: half of one is worse.
+
+    Raises:
+        VedetteError: one of them has failed; the log has its trace.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    for task in tasks:
+        task.add_done_callback(_ended)
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    if any(isinstance(result, Exception) for result in results):
+        raise VedetteError("a part of the server has failed; see the log above")
 
 
-async def _watched(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except Exception:
-        log.exception("a background task has ended: this is a bug")
-        os.kill(os.getpid(), signal.SIGTERM)  # half a server is worse than one that is started again
-        raise
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("a part of the server has failed: this is a bug", exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _watchdog() -> None:
