@@ -1,0 +1,72 @@
+"""One path for devices: who calls, a body within limits, one call of a service, a bare status."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from vedette.errors import VedetteError
+from vedette.server.db import DeviceScope
+from vedette.server.devices import sessions
+from vedette.server.http.answers import problem, refusal
+from vedette.server.http.body import MAX_BODY, bounded, check_announced
+from vedette.server.http.routes import bearer
+from vedette.server.services import Services
+
+Handler = Callable[[Services, DeviceScope, bytes], Awaitable[int]]
+"""Takes the whole body of an authenticated device; returns the status of an answer without body."""
+
+_HAVE_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+
+
+class DevicePath:
+    """An ASGI application; see `server.http.routes` for its slower and richer brother for people."""
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+        self._allow = {"Allow": ", ".join(sorted({*handlers, "OPTIONS"}))}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handler = self._handlers.get(scope["method"])
+        try:
+            if handler is None:
+                response = self._other(scope)
+            else:
+                services: Services = scope["services"]
+                headers = Headers(raw=scope["headers"])
+                device = await sessions.device(services, bearer(headers.get("authorization")))
+                body = b""
+                if scope["method"] in _HAVE_BODY:
+                    check_announced(headers)
+                    whole = await _read(receive)
+                    if whole is None:
+                        return
+                    body = whole
+                response = Response(status_code=await handler(services, device, body))
+        except VedetteError as error:
+            response = refusal(error, scope["request_id"])
+        await response(scope, receive, send)
+
+    def _other(self, scope: Scope) -> Response:
+        if scope["method"] == "OPTIONS":
+            return Response(headers=self._allow)
+        return problem(405, "method not allowed", scope["request_id"], self._allow)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None if the device hung up before its end.
+
+    Raises:
+        TooLarge: as soon as more than the limit has come.
+    """
+    receive = bounded(receive, MAX_BODY)
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,166 @@
+"""The rules of the outbox: alerts become deliveries, deliveries become mails or a reason why not."""
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from vedette.errors import NotFound
+from vedette.server.access import roles
+from vedette.server.access import service as access
+from vedette.server.alerts import service as alerts
+from vedette.server.db import SYSTEM, Row, UserScope
+from vedette.server.notify import decisions, store
+from vedette.server.notify.channels.email import Envelope, Note, compose
+from vedette.server.notify.decisions import Outcome, Policy
+from vedette.server.services import Services
+from vedette.server.times import datetime_of, micros
+
+EMAIL = "email"
+
+Send = Callable[[str, bytes], Awaitable[str]]
+"""Hands one message to one address; see `channels.smtp`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What became of one alert for one person, and why."""
+
+    alert: str
+    user: str
+    channel: str
+    address: str
+    state: str
+    reason: str
+    attempts: int
+    due_at: datetime
+    ended_at: datetime | None
+
+
+async def decide(services: Services, limit: int) -> int:
+    """Turn up to `limit` alerts into deliveries: one for each user of the tenant, with the reason. How many were there.
+
+    Who may see the device, and the tenant's switch, count as they are now.
+    """
+    rows = await services.db.read(SYSTEM, store.undecided, limit)
+    if not rows:
+        return 0
+    people: dict[str, Sequence[access.User]] = {}
+    wanted: dict[str, bool] = {}
+    for tenant in {row["tenant"] for row in rows}:
+        people[tenant] = await access.recipients(services, tenant)
+        wanted[tenant] = await alerts.email_enabled(services, UserScope(tenant, None))
+    now = micros(services.clock.now())
+    deliveries = {
+        row["id"]: [
+            _delivery(row, user, now, email_enabled=wanted[row["tenant"]], configured=bool(services.settings.smtp))
+            for user in people[row["tenant"]]
+        ]
+        for row in rows
+    }
+    await services.db.write(SYSTEM, store.decide, list(deliveries), deliveries)
+    return len(rows)
+
+
+def _delivery(row: Row, user: access.User, now: int, *, email_enabled: bool, configured: bool) -> Mapping[str, object]:
+    state, reason = decisions.at_first(
+        email_enabled=email_enabled, configured=configured, visible=_sees(user, row["group_name"])
+    )
+    return {
+        "tenant": row["tenant"],
+        "device": row["device"],
+        "alert_id": row["alert_id"],
+        "thread": row["thread"],
+        "user_id": user.id,
+        "channel": EMAIL,
+        "address": user.email,
+        "state": state,
+        "reason": reason,
+        "now": now,
+        "ended_at": None if state == "due" else now,
+    }
+
+
+def _sees(user: access.User, group: str | None) -> bool:
+    groups = roles.visible_groups(user.roles)
+    return groups is None or group in groups
+
+
+async def attempt(services: Services, row: Row, send: Send, policy: Policy) -> Outcome:
+    """Try one delivery that is leased; the outcome says what was wrong with it.
+
+    Who is no longer a user, or may no longer see the device, gets nothing any more.
+
+    Raises:
+        Unavailable: the database cannot be asked; nothing was tried.
+    """
+    if services.clock.now() - datetime_of(row["created_at"]) > policy.give_up:
+        return decisions.too_old(policy, row["reason"])
+    user = next((each for each in await access.recipients(services, row["tenant"]) if each.id == row["user_id"]), None)
+    if user is None or not _sees(user, row["group_name"]):
+        return decisions.withdrawn(decisions.GONE)
+    try:
+        stored = await alerts.alert(services, UserScope(row["tenant"], None), row["device"], row["alert_id"])
+    except NotFound:
+        return decisions.withdrawn("the alert is no longer there")
+    try:
+        return decisions.sent(await send(row["address"], _message(services, row, stored)))
+    except Exception as exc:
+        return decisions.failed(exc, row["attempts"], policy, random.random())  # noqa: S311
+
+
+def _message(services: Services, row: Row, stored: alerts.StoredAlert) -> bytes:
+    note = Note(
+        alert=stored.alert,
+        alert_id=stored.id,
+        device=stored.device,
+        group=row["group_name"],
+        received_at=stored.received_at,
+        link=f"{services.settings.base_url}/devices/{stored.device}/alerts/{stored.id}",
+    )
+    envelope = Envelope(
+        sender=services.settings.mail_from,
+        to=row["address"],
+        user=row["user_id"],
+        thread=row["thread"],
+        at=datetime_of(row["created_at"]),
+    )
+    return compose(note, envelope)
+
+
+async def conclude(services: Services, row: Row, outcome: Outcome) -> None:
+    """Write down what became of a delivery."""
+    now = services.clock.now()
+    await services.db.write(
+        SYSTEM,
+        store.conclude,
+        row["id"],
+        state=outcome.state,
+        reason=outcome.reason,
+        attempts=outcome.attempts,
+        due_at=micros(now + timedelta(seconds=outcome.wait_s)),
+        ended_at=None if outcome.state == "due" else micros(now),
+    )
+
+
+async def deliveries(services: Services, scope: UserScope, device_id: str, alert_id: str) -> tuple[Delivery, ...]:
+    """Who was told of an alert, who was not, and why.
+
+    Raises:
+        NotFound: no such alert, or not for this user.
+    """
+    await alerts.alert(services, scope, device_id, alert_id)
+    rows = await services.db.read(scope, store.of_alert, device_id, alert_id.lower())
+    return tuple(map(_told, rows))
+
+
+def _told(row: Row) -> Delivery:
+    fields: dict[str, Any] = {name: row[name] for name in ("channel", "address", "state", "reason", "attempts")}
+    return Delivery(
+        alert=row["alert_id"],
+        user=row["user_id"],
+        due_at=datetime_of(row["due_at"]),
+        ended_at=datetime_of(row["ended_at"]),
+        **fields,
+    )

@@ -1,0 +1,93 @@
+"""The SQL of the outbox: the only module that knows the table `delivery`, and the taker of `notification`.
+
+All of it runs for the server itself: an outbox belongs to no user.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from vedette.server.db import Row, Tx
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def undecided(tx: Tx, limit: int) -> list[Row]:
+    """Alerts somebody may have to hear of, oldest first, with the group their device is in."""
+    return await tx.all(
+        "SELECT notification.*, device.group_name FROM notification"
+        " JOIN device ON device.tenant = notification.tenant AND device.id = notification.device"
+        " ORDER BY notification.id LIMIT :limit",
+        limit=limit,
+    )
+
+
+async def decide(tx: Tx, ids: Sequence[int], deliveries: Mapping[int, Sequence[Mapping[str, object]]]) -> None:
+    """Take these notifications and write the deliveries of each; of those another process took, nothing."""
+    rows = await tx.all(
+        "DELETE FROM notification WHERE id IN (SELECT value FROM json_each(:ids)) RETURNING id",
+        ids=_encode(list(ids)).decode(),
+    )
+    taken = sorted(row["id"] for row in rows)
+    await tx.many(
+        "INSERT INTO delivery (tenant, device, alert_id, thread, user_id, channel, address, state, reason, due_at,"
+        " created_at, ended_at) VALUES (:tenant, :device, :alert_id, :thread, :user_id, :channel, :address, :state,"
+        " :reason, :now, :now, :ended_at)",
+        (delivery for id in taken for delivery in deliveries[id]),
+    )
+
+
+async def lease(tx: Tx, now: int, until: int, limit: int) -> list[Row]:
+    """Deliveries that are due, oldest first; nobody else gets them before `until`."""
+    rows = await tx.all(
+        "UPDATE delivery SET due_at = :until WHERE id IN"
+        " (SELECT id FROM delivery WHERE state = 'due' AND due_at <= :now ORDER BY due_at, id LIMIT :limit)"
+        " RETURNING *, (SELECT group_name FROM device WHERE device.tenant = delivery.tenant"
+        " AND device.id = delivery.device) AS group_name",
+        now=now,
+        until=until,
+        limit=limit,
+    )
+    return sorted(rows, key=lambda row: row["id"])
+
+
+async def renew(tx: Tx, ids: Iterable[int], until: int) -> None:
+    """Keep what was leased for longer."""
+    await tx.execute(
+        "UPDATE delivery SET due_at = :until WHERE state = 'due' AND id IN (SELECT value FROM json_each(:ids))",
+        ids=_encode(list(ids)).decode(),
+        until=until,
+    )
+
+
+async def conclude(
+    tx: Tx, id: int, *, state: str, reason: str, attempts: int, due_at: int, ended_at: int | None
+) -> None:
+    """What became of one delivery."""
+    await tx.execute(
+        "UPDATE delivery SET state = :state, reason = :reason, attempts = attempts + :attempts, due_at = :due_at,"
+        " ended_at = :ended_at WHERE id = :id",
+        id=id,
+        state=state,
+        reason=reason,
+        attempts=attempts,
+        due_at=due_at,
+        ended_at=ended_at,
+    )
+
+
+async def next_due(tx: Tx) -> int | None:
+    """When the next delivery is due, microseconds since 1970; None: nothing waits."""
+    at: int | None = await tx.value("SELECT min(due_at) FROM delivery WHERE state = 'due'")
+    return at
+
+
+async def of_alert(tx: Tx, device: str, alert: str) -> list[Row]:
+    """What became of one alert, for a user who may see the device."""
+    return await tx.all(
+        "SELECT delivery.* FROM delivery JOIN device ON device.tenant = :tenant AND device.id = delivery.device"
+        " WHERE {visible} AND delivery.tenant = :tenant AND delivery.device = :id AND delivery.alert_id = :alert"
+        " ORDER BY delivery.id",
+        id=device,
+        alert=alert,
+    )
