@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "vedette.agent": (*SHARED, "vedette.__version__", "cryptography", "inotify_simple", "pcre2"),
     "vedette.server": (
         *SHARED, "vedette.__version__", "aiosmtplib", "argon2", "cryptography", "httptools", "jinja2", "markupsafe",
-        "msgspec", "starlette", "uvicorn", "uvloop",
+        "msgspec", "pcre2", "starlette", "uvicorn", "uvloop",
     ),
     "vedette.cli": (*SHARED, "vedette.__version__"),
     "vedette.demo": ("vedette.errors", "vedette.clock", "vedette.__version__", "aiosmtpd"),

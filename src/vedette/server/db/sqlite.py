@@ -19,6 +19,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from vedette.errors import Busy, Unavailable, VedetteError
 from vedette.server.db.core import Row, Scope, Work, bound, confine, kind_of
 from vedette.server.db.migrations import migrate
+from vedette.server.db.regex import register
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -106,6 +107,7 @@ class SqliteDatabase:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        register(connection)
         return connection
 
     async def read(self, scope: Scope, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
