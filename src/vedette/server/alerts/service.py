@@ -68,13 +68,15 @@ async def _accept(tx: Tx, live: Live, scope: DeviceScope, new: dict[str, _New], 
     device = await store.group_of(tx)
     if device is None:
         raise Unauthenticated("dev auth: unauthorized")
-    known = await store.known(tx, new)
-    fresh = [each for id, each in new.items() if id not in known]
+    fresh = [each for each in new.values() if await store.add(tx, each.row)]
     if not fresh:
         return
-    before = await store.states(tx, list({each.subject: None for each in fresh}))
+    before = {
+        key: state
+        for key in {each.subject: None for each in fresh}
+        if (state := await store.state(tx, key)) is not None
+    }
     after, threads = follow(before, fresh)
-    await store.add(tx, (each.row for each in fresh))
     await store.set_states(tx, {key: state for key, state in after.items() if before.get(key) is not state})
     more = sum(state.open for state in after.values()) - sum(state.open for state in before.values())
     if more:

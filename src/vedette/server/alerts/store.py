@@ -1,7 +1,7 @@
 """The SQL of alerts: the only module that knows the tables `alert`, `subject`, `monitor_config`, the column
 `device.open_count`, and what goes into `notification` (which notify/ takes out again)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,35 +33,27 @@ async def group_of(tx: Tx) -> Row | None:
     return await tx.one("SELECT group_name FROM device WHERE tenant = :tenant AND id = :device AND decommissioning = 0")
 
 
-async def known(tx: Tx, ids: Iterable[str]) -> set[str]:
-    """Those of `ids` that are stored already."""
-    rows = await tx.all(
-        "SELECT id FROM alert WHERE tenant = :tenant AND device = :device"
-        " AND id IN (SELECT value FROM json_each(:ids))",
-        ids=_text(list(ids)),
-    )
-    return {row["id"] for row in rows}
-
-
-async def add(tx: Tx, rows: Iterable[Mapping[str, object]]) -> None:
-    """New alerts."""
-    await tx.many(
+async def add(tx: Tx, row: Mapping[str, object]) -> bool:
+    """One alert; False if it is stored already."""
+    touched = await tx.execute(
         "INSERT INTO alert (tenant, device, id, name, level, at, received_at, subject_type, subject_name,"
         " subject_status, details, sequence, boot, elapsed_us, account, origin)"
         " VALUES (:tenant, :device, :id, :name, :level, :at, :received_at, :subject_type, :subject_name,"
-        " :subject_status, :details, :sequence, :boot, :elapsed_us, :account, :origin)",
-        rows,
+        " :subject_status, :details, :sequence, :boot, :elapsed_us, :account, :origin) ON CONFLICT DO NOTHING",
+        **row,
     )
+    return touched == 1
 
 
-async def states(tx: Tx, keys: Sequence[Key]) -> dict[Key, SubjectState]:
-    """What is known of these subjects; nothing for those never heard of."""
-    rows = await tx.all(
-        "SELECT subject.* FROM json_each(:keys) AS wanted JOIN subject ON tenant = :tenant AND device = :device"
-        " AND subject.type = json_extract(wanted.value, '$[0]') AND name = json_extract(wanted.value, '$[1]')",
-        keys=_text(keys),
+async def state(tx: Tx, key: Key) -> SubjectState | None:
+    """What is known of a subject; None if it was never heard of."""
+    row = await tx.one(
+        "SELECT level, alert_id, at, account, sequence, others, opened_by FROM subject"
+        " WHERE tenant = :tenant AND device = :device AND type = :type AND name = :name",
+        type=key[0],
+        name=key[1],
     )
-    return {(row["type"], row["name"]): _state(row) for row in rows}
+    return None if row is None else _state(row)
 
 
 async def set_states(tx: Tx, changed: Mapping[Key, SubjectState]) -> None:

@@ -1,7 +1,7 @@
 """The rules of the outbox: alerts become deliveries, deliveries become mails or a reason why not."""
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,24 +43,20 @@ async def decide(services: Services, limit: int) -> int:
 
     Who may see the device, and the tenant's switch, count as they are now.
     """
-    rows = await services.db.read(SYSTEM, store.undecided, limit)
-    if not rows:
+    tenants = await services.db.read(SYSTEM, store.undecided_tenants, limit)
+    if not tenants:
         return 0
-    people: dict[str, Sequence[access.User]] = {}
-    wanted: dict[str, bool] = {}
-    for tenant in {row["tenant"] for row in rows}:
-        people[tenant] = await access.recipients(services, tenant)
-        wanted[tenant] = await alerts.email_enabled(services, UserScope(tenant, None))
-    now = micros(services.clock.now())
-    deliveries = {
-        row["id"]: [
-            _delivery(row, user, now, email_enabled=wanted[row["tenant"]], configured=bool(services.settings.smtp))
-            for user in people[row["tenant"]]
+    people = {tenant: await access.recipients(services, tenant) for tenant in tenants}
+    wanted = {tenant: await alerts.email_enabled(services, UserScope(tenant, None)) for tenant in tenants}
+    now, configured = micros(services.clock.now()), bool(services.settings.smtp)
+
+    def of_alert(row: Row) -> list[Mapping[str, object]]:
+        tenant = row["tenant"]
+        return [
+            _delivery(row, user, now, email_enabled=wanted[tenant], configured=configured) for user in people[tenant]
         ]
-        for row in rows
-    }
-    await services.db.write(SYSTEM, store.decide, list(deliveries), deliveries)
-    return len(rows)
+
+    return await services.db.write(SYSTEM, store.decide, limit, tenants, of_alert)
 
 
 def _delivery(row: Row, user: access.User, now: int, *, email_enabled: bool, configured: bool) -> Mapping[str, object]:

@@ -3,7 +3,7 @@
 All of it runs for the server itself: an outbox belongs to no user.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -12,29 +12,41 @@ from vedette.server.db import Row, Tx
 _encode = msgspec.json.Encoder().encode
 
 
-async def undecided(tx: Tx, limit: int) -> list[Row]:
-    """Alerts somebody may have to hear of, oldest first, with the group their device is in."""
-    return await tx.all(
+async def undecided_tenants(tx: Tx, limit: int) -> set[str]:
+    """Whose alerts are the oldest that somebody may have to hear of."""
+    rows = await tx.all(
+        "SELECT DISTINCT tenant FROM (SELECT tenant FROM notification ORDER BY id LIMIT :limit)", limit=limit
+    )
+    return {row["tenant"] for row in rows}
+
+
+async def decide(
+    tx: Tx, limit: int, tenants: Iterable[str], deliveries: Callable[[Row], Iterable[Mapping[str, object]]]
+) -> int:
+    """Turn the oldest alerts of these tenants into deliveries; how many there were.
+
+    Args:
+        deliveries: of one alert, which comes with the group its device is in; pure.
+    """
+    rows = await tx.all(
         "SELECT notification.*, device.group_name FROM notification"
         " JOIN device ON device.tenant = notification.tenant AND device.id = notification.device"
+        " WHERE notification.tenant IN (SELECT value FROM json_each(:tenants))"
         " ORDER BY notification.id LIMIT :limit",
         limit=limit,
+        tenants=_encode(list(tenants)).decode(),
     )
-
-
-async def decide(tx: Tx, ids: Sequence[int], deliveries: Mapping[int, Sequence[Mapping[str, object]]]) -> None:
-    """Take these notifications and write the deliveries of each; of those another process took, nothing."""
-    rows = await tx.all(
-        "DELETE FROM notification WHERE id IN (SELECT value FROM json_each(:ids)) RETURNING id",
-        ids=_encode(list(ids)).decode(),
-    )
-    taken = sorted(row["id"] for row in rows)
     await tx.many(
         "INSERT INTO delivery (tenant, device, alert_id, thread, user_id, channel, address, state, reason, due_at,"
         " created_at, ended_at) VALUES (:tenant, :device, :alert_id, :thread, :user_id, :channel, :address, :state,"
         " :reason, :now, :now, :ended_at)",
-        (delivery for id in taken for delivery in deliveries[id]),
+        (delivery for row in rows for delivery in deliveries(row)),
     )
+    await tx.execute(
+        "DELETE FROM notification WHERE id IN (SELECT value FROM json_each(:ids))",
+        ids=_encode([row["id"] for row in rows]).decode(),
+    )
+    return len(rows)
 
 
 async def lease(tx: Tx, now: int, until: int, limit: int) -> list[Row]:

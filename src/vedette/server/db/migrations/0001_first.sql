@@ -135,7 +135,7 @@ CREATE TABLE monitor_config (
 
 -- An alert somebody may have to hear of; notify/ decides who, in one transaction, and writes a delivery for each.
 CREATE TABLE notification (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     tenant TEXT NOT NULL,
     device TEXT NOT NULL,
     alert_id TEXT NOT NULL,
@@ -164,4 +164,3 @@ CREATE TABLE delivery (
 );
 CREATE INDEX delivery_due ON delivery (due_at) WHERE state = 'due';
 CREATE INDEX delivery_of_alert ON delivery (tenant, device, alert_id);
-CREATE INDEX notification_of_device ON notification (tenant, device);
