@@ -11,7 +11,7 @@ from typing import Final
 import pcre2
 
 MAX_PATTERN: Final = 1024  # characters
-MAX_TEXT: Final = 4096
+MAX_TEXT: Final = 1024
 _LIMIT: Final = "(*LIMIT_MATCH=10000)"  # some milliseconds; a pattern may lower it, never raise it: pcre2pattern(3)
 _DELIMITED: Final = re.compile(r"/(.*)/([imsx]*)", re.DOTALL)
 _FLAGS: Final = {"i": pcre2.IGNORECASE, "m": pcre2.MULTILINE, "s": pcre2.DOTALL, "x": pcre2.VERBOSE}
