@@ -1,5 +1,6 @@
 """A real server process, a real browser, and devices that speak the wire: pages are looked at as people do."""
 
+import asyncio
 import base64
 import json
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from vedette.server.access import service as access
+from vedette.server.access.roles import ADMIN
+from vedette.server.db import UserScope
+from vedette.server.services import open_services
+from vedette.server.settings import Settings
 
 PASSWORD = "correct horse battery staple"
 PATIENCE_S = 20
@@ -40,11 +48,6 @@ def wait_until(what: str, met: Callable[[], Any]) -> Any:
         assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain until {what}"
         time.sleep(0.02)
     return found
-
-
-def vedette(*args: str, text: str = "") -> str:
-    command = [sys.executable, "-m", "vedette", *args]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
 
 
 class Server:
@@ -182,14 +185,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
-def make_tenant(server: Server, name: str, *roles: str) -> Tenant:
-    """A new tenant with a user of these roles, an administrator by default."""
-    data = ("--data", str(server.data))
-    made = json.loads(vedette("tenant", "create", name, "--json", *data))
-    email = f"ann.{made['id']}@example.com"
-    given = [word for role in roles for word in ("--role", role)]
-    vedette("user", "create", email, "--tenant", name, *given, "--password-stdin", *data, text=PASSWORD + "\n")
-    return Tenant(server, name, made["tenant_token"], email)
+def make_tenant(server: Server, name: str, role: str = ADMIN) -> Tenant:
+    """A new tenant with one user, made beside the running server as `vedette tenant` and `vedette user` do."""
+
+    async def make() -> Tenant:
+        async with open_services(Settings(data=server.data)) as services:
+            made = await access.create_tenant(services, name)
+            email = f"ann.{made.id}@example.com"
+            await access.create_user(services, UserScope(made.id), email, PASSWORD, [role])
+            return Tenant(server, name, made.token, email)
+
+    with ThreadPoolExecutor(1) as pool:  # this thread has Playwright's event loop
+        return pool.submit(lambda: asyncio.run(make())).result()
 
 
 @pytest.fixture

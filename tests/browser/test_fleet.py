@@ -6,6 +6,8 @@ import pytest
 from conftest import Device, Server, Tenant, Visitor, alert, make_tenant
 from playwright.sync_api import Page, expect
 
+from vedette.server.access.roles import OBSERVER
+
 
 def stay(page: Page) -> None:
     """Leave a trace that a reload would wipe out."""
@@ -153,6 +155,18 @@ def test_nobody_sees_another_tenants_devices(visitor: Visitor, tenant: Tenant, s
     page.goto(f"/devices/{device.id}")
     expect(page.get_by_role("heading", name="Not found")).to_be_visible()
     visitor.complaints[:] = [each for each in visitor.complaints if "404" not in each]
+
+
+def test_who_may_only_look_is_shown_no_buttons(visitor: Visitor, server: Server) -> None:
+    observed = make_tenant(server, "observed", OBSERVER)
+    observed.device(sn="waits").ask()
+    page = visitor.page(observed)
+    page.goto("/devices")
+    expect(page.locator("#fleet tbody")).to_contain_text("pending")
+    expect(page.get_by_role("button", name=re.compile("^(Accept|Reject)"))).to_have_count(0)
+    page.goto("/settings")
+    expect(page.get_by_role("button", name="alert e-mails")).to_have_count(0)
+    assert observed.token not in page.content()
 
 
 def test_settings_switch_the_mails(visitor: Visitor, tenant: Tenant) -> None:
