@@ -43,7 +43,9 @@ def test_other_content_has_another_name() -> None:
     assert assets._asset("a.css", b"one").url != assets._asset("a.css", b"two").url
 
 
-@pytest.mark.parametrize("path", ["/static/vedette.css", "/static/%2e%2e/pages.py", "/static/vedette.0000000000000000.css"])
+@pytest.mark.parametrize(
+    "path", ["/static/vedette.css", "/static/%2e%2e/pages.py", "/static/vedette.0000000000000000.css"]
+)
 def test_what_is_not_there_is_not_kept(path: str) -> None:
     answer = get(path)
     assert answer.status_code == 404
