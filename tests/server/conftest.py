@@ -1,13 +1,27 @@
 """Fixtures of the server's tests."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from serving import DEVAUTH, EMAIL, FakeDevice, RealServer, real_server
 
+from vedette.server.access import keys, passwords
+from vedette.server.access.signer import new_key
 from vedette.server.settings import Settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_secrets() -> Iterator[None]:
+    """Real keys and real hashes, but one key for all servers and hashes that are quickly made."""
+    key = new_key()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "new_key", lambda: key)
+        patch.setattr(passwords, "PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1))
+        yield
 
 
 @pytest.fixture
