@@ -199,3 +199,7 @@ def _refuse(sentence: str, status: int) -> int:
     one_line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in sentence)
     print(f"{PROGRAM}: {usage}{one_line}", file=sys.stderr)
     return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

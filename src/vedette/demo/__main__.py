@@ -31,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def say(text: str) -> None:
-    print(text, flush=True)
+    sys.stdout.write(text + "\n")  # in one piece: the mailbox speaks from another thread
+    sys.stdout.flush()
 
 
 def on_mail(mail: EmailMessage) -> None:

@@ -131,10 +131,8 @@ def set_up(stage: Stage, *, port: int, expiry_s: int, on_mail: Callable[[EmailMe
     script.parent.mkdir()
     script.write_text(PID_CHANGE.format(pid_file=shlex.quote(str(stage.path / "worker.pid"))))
     script.chmod(0o755)
-    for check, pattern, source in (
-        (FILE_CHECK, "CVE.*HIGH", str(scan_file)),
-        (COMMAND_CHECK, "PID changed", f"@{script}"),
-    ):
+    checks = ((FILE_CHECK, "CVE.*HIGH", str(scan_file)), (COMMAND_CHECK, "PID changed", f"@{script}"))
+    for check, pattern, source in checks:
         words = ["create", "log", check, pattern, source, f"{expiry_s}s"]
         stage.run("mender-monitorctl", "--root", str(root), *words)
         stage.run("mender-monitorctl", "--root", str(root), "enable", "log", check)
@@ -143,6 +141,8 @@ def set_up(stage: Stage, *, port: int, expiry_s: int, on_mail: Callable[[EmailMe
     found = wait_until("the device asks to be accepted", api.devices)[0]
     stage.say(f"device    {found['id']} asks to be let in ({_identity(found)}); accepting it")
     api.accept(found["id"], found["auth_sets"][0]["id"])
+    wait_until("the device reports its checks", lambda: len(api.configured(found["id"])) == len(checks))
+    stage.say("device    is in, and has told which checks it runs")
     return Scene(
         stage=stage, api=api, mailbox=mailbox, url=url, password=password, root=root, device=found["id"],
         server=server, agent=agent, scan_file=scan_file, worker=worker, expiry_s=expiry_s,

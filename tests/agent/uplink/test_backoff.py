@@ -61,3 +61,19 @@ def test_retry_after(header: str | None, seconds: float) -> None:
 @given(st.text(max_size=60))
 def test_no_header_breaks_it(header: str) -> None:
     assert 0 <= backoff.retry_after_s(header, NOW) <= backoff.LONGEST_RETRY_AFTER_S
+
+
+def test_a_pending_device_asks_often_while_somebody_may_be_waiting() -> None:
+    """For about a minute every few seconds; later rarely, but whoever is accepted has a token within 60 s."""
+    asks = range(1, 100)
+    assert all(backoff.pending_s(asked, longest) <= 5 for asked in asks if asked <= backoff.EAGER_ASKS)
+    assert all(backoff.pending_s(asked, shortest) >= 10 for asked in asks if asked > backoff.EAGER_ASKS)
+    assert all(backoff.pending_s(asked, longest) < 60 for asked in asks)
+
+
+def longest(_low: float, high: float) -> float:
+    return high
+
+
+def shortest(low: float, _high: float) -> float:
+    return low

@@ -13,6 +13,8 @@ from vedette.errors import Unavailable
 FIRST_WINDOW_S = 1.0
 SHORTEST_S = 0.1  # a daemon must not start children in a hot loop
 LONGEST_RETRY_AFTER_S = 24 * 3600.0  # one mistaken header must not silence a device for ever
+EAGER_ASKS = 20  # somebody may sit there who has just installed the device and accepts it
+EAGER_S = (2.0, 5.0)
 PENDING_S = (10.0, 40.0)  # whoever is accepted has a token within 60 s
 
 Draw = Callable[[float, float], float]  # uniform between two bounds
@@ -29,6 +31,11 @@ class TryLater(Unavailable):
 
 class NotAccepted(TryLater):
     """The server does not let this device in (yet)."""
+
+
+def pending_s(asked: int, draw: Draw) -> float:
+    """Seconds until a device that is not accepted asks again, after it asked `asked` times in a row."""
+    return draw(*(EAGER_S if asked <= EAGER_ASKS else PENDING_S))
 
 
 def delay_s(failures: int, *, cap_s: float, steady_s: float, retry_after_s: float, draw: Draw) -> float:

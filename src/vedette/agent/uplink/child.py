@@ -12,7 +12,7 @@ from vedette.agent.store import Store
 from vedette.agent.uplink import auth, deliver, reports, transport
 from vedette.agent.uplink.api import Api
 from vedette.agent.uplink.auth import Token
-from vedette.agent.uplink.backoff import PENDING_S, Draw, NotAccepted, TryLater, delay_s
+from vedette.agent.uplink.backoff import Draw, NotAccepted, TryLater, delay_s, pending_s
 from vedette.clock import Clock
 from vedette.errors import VedetteError
 
@@ -22,7 +22,8 @@ BROKEN_S = (30.0, 60.0)  # between looks whether a person has mended the configu
 REPORT_TRIES = 5  # in a row that may hold up alerts by their back-off; further ones wait for the next occasion
 
 # Keys of the store's meta table.
-FAILURES, ACCEPTED, COMPLAINT = "uplink.failures", "uplink.accepted", "uplink.complaint"
+FAILURES, ACCEPTED, ASKED = "uplink.failures", "uplink.accepted", "uplink.asked"
+COMPLAINT = "uplink.complaint"
 BELONGING, SAID, REPORT_FAILURES = "uplink.belonging", "uplink.said", "report.failures"
 
 
@@ -79,7 +80,7 @@ class Child:
                 line.close()
         except NotAccepted as trouble:
             self._complain(f"{trouble}; it asks again, accept it there")
-            return trouble.retry_after_s + self._draw(*PENDING_S)
+            return trouble.retry_after_s + pending_s(self._count(ASKED), self._draw)
         except TryLater as trouble:
             self._complain(f"{trouble}; what is not delivered is kept")
             failures = self._count(FAILURES)
@@ -144,13 +145,14 @@ class Child:
             self._set(ACCEPTED, "0")  # so that the daemon keeps asking, also with nothing to send
             raise
         self._set(ACCEPTED, "1")
+        self._set(ASKED, "0")
         log.info(f"{conf.server_url} has accepted this device")
         return token
 
     def _start_over_elsewhere(self, conf: MenderConf) -> None:
         """Another server or tenant knows nothing of us yet, and has not failed yet."""
         if self._store.meta(BELONGING) != conf.belonging:
-            for key in (ACCEPTED, FAILURES, REPORT_FAILURES):
+            for key in (ACCEPTED, ASKED, FAILURES, REPORT_FAILURES):
                 self._set(key, "0")
             for key in (reports.CONFIG_SENT, reports.CONFIG_SENT_AT, reports.INVENTORY_SENT):
                 self._set(key, "")
