@@ -25,7 +25,7 @@ _RULES: Final = (
     # Authorization: Bearer abc, Basic abc
     (
         "",
-        re.compile(r"(?i)\b(bearer|basic|digest|token|negotiate)(\s+)(?=[\w+/.~-]*[\d+/=_~.-])[\w+/.~-]{16,}=*"),
+        re.compile(r"(?i)\b(bearer|basic|digest|token|negotiate)(\s+)(?=[\w+/.~-]*[\d+/=]|[\w+/.~-]{32})[\w+/.~-]{16,}=*"),
         rf"\1\2{MARK}",
     ),
     # scheme://user:password@host
@@ -34,10 +34,19 @@ _RULES: Final = (
     (
         "",
         re.compile(
-            r"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|api[_-]?key|access[_-]?key(?:[_-]?id)?|private[_-]?key|"
+            r"(?i)((?:pass(?:word|wd|phrase)?|secret|api[_-]?key|access[_-]?key(?:[_-]?id)?|private[_-]?key|"
             r"secret[_-]?(?:access[_-]?)?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|session[_-]?token|"
-            r"client[_-]?secret|token|credentials?)[\"']?\s{0,4}[=:]\s{0,4})"
+            r"client[_-]?secret)[\"']?\s{0,4}[=:]\s{0,4})"
             r"(?:\"[^\"]{1,1024}\"|'[^']{1,1024}'|(?!\[redacted\])[^\s\"',;&]{1,1024})"
+        ),
+        rf"\1{MARK}",
+    ),
+    # words that also stand in ordinary sentences: only before something with a digit in it
+    (
+        "",
+        re.compile(
+            r"(?i)((?:token|credentials?|pwd)[\"']?\s{0,4}[=:]\s{0,4})"
+            r"(?:\"[^\"]{1,1024}\"|'[^']{1,1024}'|(?=[^\s\"',;&\d]{0,256}\d)[^\s\"',;&]{1,1024})"
         ),
         rf"\1{MARK}",
     ),

@@ -82,6 +82,7 @@ class Runner:
         self._cooling: dict[Source, bool] = {}  # True: it became ready while it cooled
         self._pump_planned = False
         self._dirty: set[str] = set()
+        self._new: dict[Source, set[str]] = {}  # checks whose file has no place in the store yet
         self._saved: dict[str, Position | None] = {}
         self._saving: Timer | None = None
         self._unsaved: list[_Effect] = []
@@ -143,6 +144,8 @@ class Runner:
             self._sources[check.source] = source
         self._running[key] = _Running(check, file, source)
         self._saved[key] = position
+        if position is None and isinstance(source, FileSource):
+            self._new.setdefault(source, set()).add(key)
         source.subscribe(key, position)
 
     def _open_source(self, name: str) -> Source:
@@ -156,6 +159,7 @@ class Runner:
         running = self._running.pop(key, None)
         if running is None:
             return
+        self._new.get(running.source, set()).discard(key)
         self._dirty.add(key)
         self._commit([], {key: running.source.position(key)})
         running.source.unsubscribe(key)
@@ -164,6 +168,7 @@ class Runner:
             self._sources.pop(name).close()
             self._ready.pop(running.source, None)
             self._cooling.pop(running.source, None)
+            self._new.pop(running.source, None)
 
     def _end(self, key: str, *, forget: bool) -> None:
         """The check was switched off (its place is kept for when it is switched on again) or deleted."""
@@ -243,9 +248,13 @@ class Runner:
                     if verdict is not None:
                         self._judge(key, verdict, effects)
                         hot.add(source)
-        changed = [each for each in effects.values() if each is not None]
-        if changed:
-            self._commit(changed)
+        # A file found for the first time is noted at once, so that it is known by whatever name when we come back.
+        found = [key for source in ready if source in self._new for key in self._new[source] if source.position(key)]
+        if effects or found:
+            for key in found:
+                self._new.pop(self._running[key].source, None)
+            self._dirty.update(found)
+            self._commit(list(effects.values()))
         for source in ready:
             if source.more:
                 self._on_ready(source)

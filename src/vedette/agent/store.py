@@ -164,8 +164,8 @@ class Store:
             Unavailable: it cannot be opened, or a newer Vedette wrote it.
         """
         clock = clock or SystemClock()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
                 db = _connect(path)
             except sqlite3.DatabaseError as exc:

@@ -51,12 +51,12 @@ class Splitter:
         return [self._finished(rest)] if size else []
 
     def _finished(self, line: bytes) -> bytes:
+        if line.startswith(b"\0"):
+            line = line.lstrip(b"\0")
         if len(line) > MAX_LINE:
             self.cut += 1
             line = line[:MAX_LINE]
-        if line.endswith(b"\r"):
-            line = line[:-1]
-        return line.lstrip(b"\0") if line.startswith(b"\0") else line
+        return line[:-1] if line.endswith(b"\r") else line
 
 
 def _joined(kept: bytes, more: bytes) -> bytes:

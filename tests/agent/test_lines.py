@@ -1,0 +1,86 @@
+"""Bytes become lines, however they arrive, in bounded memory."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vedette.agent.follow.lines import MAX_CONTEXT_LINE, MAX_LINE, Block, Context, Splitter, numbered, text
+from vedette.model import Line
+
+
+def split(*pieces: bytes) -> list[bytes]:
+    splitter = Splitter()
+    return [line for piece in pieces for line in splitter.feed(piece)]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lines"),
+    [
+        ((b"one\ntwo\n",), [b"one", b"two"]),
+        ((b"o", b"n", b"e\n"), [b"one"]),
+        ((b"one\r\ntwo\r", b"\n"), [b"one", b"two"]),
+        ((b"\n\n",), [b"", b""]),
+        ((b"no end",), []),
+        ((b"\0\0\0", b"\0one\n"), [b"one"]),
+        ((b"\0\0\n",), [b""]),
+        ((b"a\0b\n",), [b"a\0b"]),
+        ((b"", b"a\n", b""), [b"a"]),
+    ],
+)
+def test_lines_end_with_their_newline(pieces: tuple[bytes, ...], lines: list[bytes]) -> None:
+    assert split(*pieces) == lines
+
+
+@given(st.lists(st.binary(max_size=30)), st.data())
+def test_it_does_not_matter_how_they_are_cut(parts: list[bytes], data: st.DataObject) -> None:
+    whole = b"\n".join(parts)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
+    pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    splitter = Splitter()
+    assert [line for piece in pieces for line in splitter.feed(piece)] == split(whole)
+    assert splitter.pending == len(whole) - (whole.rfind(b"\n") + 1)
+
+
+@pytest.mark.parametrize("piece", [100, 64 * 1024])
+def test_a_line_without_end_takes_no_memory(piece: int) -> None:
+    splitter = Splitter()
+    for _ in range(10 * MAX_LINE // piece + 1):
+        assert splitter.feed(b"x" * piece) == []
+        assert len(splitter._rest) <= MAX_LINE + 1
+    assert splitter.feed(b"x\nnext\n") == [b"x" * MAX_LINE, b"next"]
+    assert splitter.cut == 1
+
+
+def test_a_hole_of_nuls_does_not_fill_the_line() -> None:
+    splitter = Splitter()
+    for _ in range(100):
+        splitter.feed(b"\0" * 4096)
+        assert len(splitter._rest) <= 1
+    assert splitter.pending == 409_600
+    assert splitter.feed(b"text\n") == [b"text"]
+
+
+def test_flush_gives_the_line_that_will_never_end() -> None:
+    splitter = Splitter()
+    splitter.feed(b"a\nb")
+    assert splitter.flush() == [b"b"]
+    assert splitter.flush() == []
+    assert splitter.feed(b"c\n") == [b"c"]
+
+
+def test_neighbours_reach_back_over_reads() -> None:
+    context = Context(3)
+    context.add(1, [b"1", b"2", b"3", b"4"])
+    context.add(5, [b"5"])
+    block = Block(lines=[b"6", b"7", b"8", b"9"], first=6, context=context.lines())
+    assert block.before(1, 3) == (Line(4, "4"), Line(5, "5"), Line(6, "6"))
+    assert block.before(3, 2) == (Line(7, "7"), Line(8, "8"))
+    assert block.before(0, 0) == ()
+    assert block.at(1) == Line(7, "7")
+    assert block.after(1, 1) == (Line(8, "8"),)
+    assert block.after(3, 30) == ()
+
+
+def test_what_people_read_is_text() -> None:
+    assert text(b"a\xff\0b") == "a\ufffd\ufffdb"
+    assert len(numbered(1, [b"x" * MAX_LINE])[0].data) == MAX_CONTEXT_LINE
