@@ -11,6 +11,7 @@ from typing import Final
 from vedette.wire.incoming import WireAlert
 
 _HASH_BITS: Final = 62
+_PIECE: Final = 2047  # bytes; hashlib's own limit, HASHLIB_GIL_MINSIZE
 _LAST_MS: Final = (1 << 48) - 1
 
 
@@ -23,12 +24,21 @@ def alert_id(record: WireAlert, details: str | None) -> str:
         parts = (record.name, record.level, subject.type, subject.name, subject.status, details or "")
         # Lengths in front: no two alerts can read the same.
         content = "".join(f"{len(part)}:{part}" for part in parts).encode()
-    return _uuid(record.at_us, int.from_bytes(blake2b(content, digest_size=8).digest()) >> 2)
+    return _uuid(record.at_us, _digest(content))
 
 
 def first_at(at_us: int) -> str:
     """The lowest id that an alert of this time (microseconds since 1970) or later can have."""
     return _uuid(at_us, 0)
+
+
+def _digest(content: bytes) -> int:
+    """62 bits. In small pieces: for bigger ones hashlib lets go of the interpreter lock, and to get it back from the
+    busy database thread takes longer than the hash."""
+    hashed = blake2b(digest_size=8)
+    for start in range(0, len(content), _PIECE):
+        hashed.update(content[start : start + _PIECE])
+    return int.from_bytes(hashed.digest()) >> 64 - _HASH_BITS
 
 
 def _uuid(at_us: int, digest: int) -> str:

@@ -55,6 +55,7 @@ async def _stored(request: Request, caller: Caller) -> StoredAlert:
 async def _alert(request: Request, caller: Caller) -> Response:
     use, stored = services(request), await _stored(request, caller)
     details = stored.alert.subject.details or Details()
+    open_now = await service.open_problems(use, caller.scope, stored.device, 1, MAX_OPEN)
     return page(
         request,
         "alerts/alert.html",
@@ -63,6 +64,7 @@ async def _alert(request: Request, caller: Caller) -> Response:
         device=await devices.device(use, caller.scope, stored.device),
         stored=stored,
         alert=stored.alert,
+        still_open=stored.id in {each.id for each in open_now.items},
         details=details,
         lines=excerpt.lines(details),
     )

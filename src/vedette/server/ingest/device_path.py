@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -18,6 +17,7 @@ from vedette.server.services import Services
 Handler = Callable[[Services, DeviceScope, bytes], Awaitable[int]]
 """Takes the whole body of an authenticated device; returns the status of an answer without body."""
 
+_ANSWERS: Final = {204: Response(status_code=204)}
 _HAVE_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -35,7 +35,7 @@ class DevicePath:
                 response = self._other(scope)
             else:
                 services: Services = scope["services"]
-                headers = Headers(raw=scope["headers"])
+                headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
                 device = await sessions.device(services, bearer(headers.get("authorization")))
                 body = b""
                 if scope["method"] in _HAVE_BODY:
@@ -44,7 +44,7 @@ class DevicePath:
                     if whole is None:
                         return
                     body = whole
-                response = Response(status_code=await handler(services, device, body))
+                response = _ANSWERS[await handler(services, device, body)]
         except VedetteError as error:
             response = refusal(error, scope["request_id"])
         await response(scope, receive, send)
