@@ -35,6 +35,17 @@ def test_the_matching_line_is_marked_and_in_sight(visitor: Visitor, tenant: Tena
     assert box.evaluate(inside)
 
 
+def test_whether_it_is_still_open(visitor: Visitor, tenant: Tenant) -> None:
+    device = tenant.accepted_device()
+    device.alert()
+    page = visitor.page(tenant)
+    open_first(page, device)
+    expect(page.get_by_text("still open")).to_be_visible()
+    expect(page.locator("#live")).to_have_text("Live")
+    device.alert("OK")
+    expect(page.get_by_text("still open")).to_have_count(0)
+
+
 def test_copy_and_keep(visitor: Visitor, tenant: Tenant, tmp_path: Path) -> None:
     device = tenant.accepted_device()
     device.alert()

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -83,3 +84,16 @@ def test_what_cannot_be_seen_is_named(text: str, shown: str) -> None:
 )
 def test_every_level_has_a_style(level: object, style: str) -> None:
     assert filters.level_class(level) == style
+
+
+@pytest.mark.parametrize(
+    ("name", "identity", "label"),
+    [
+        ("gateway-1", {"mac": "52:54"}, "gateway-1"),
+        ("id-1", {"mac": "52:54", "sn": 7}, "mac=52:54, sn=7"),
+        ("", {"mac": "52:54"}, "mac=52:54"),
+        ("id-1", {}, "id-1"),
+    ],
+)
+def test_a_device_is_called_what_people_know_it_by(name: str, identity: dict[str, object], label: str) -> None:
+    assert filters.label(SimpleNamespace(id="id-1", name=name, identity=identity)) == label

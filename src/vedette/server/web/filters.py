@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 from markupsafe import Markup
 
@@ -77,6 +77,24 @@ def duration(seconds: object) -> str:
 def identity(pairs: Mapping[str, object]) -> str:
     """An identity in one line: "mac=52:54:00:12:34:56, sn=7"."""
     return ", ".join(f"{key}={value}" for key, value in pairs.items())
+
+
+class Named(Protocol):
+    """What can be called something."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def identity(self) -> Mapping[str, object]: ...
+
+
+def label(device: Named) -> str:
+    """What people know a device by: its name, or its identity as long as it has none, or its id."""
+    if device.name and device.name != device.id:
+        return device.name
+    return identity(device.identity) or device.id
 
 
 def level_class(level: object) -> str:

@@ -49,6 +49,7 @@ def environment() -> Environment:
         counted=filters.counted,
         duration=filters.duration,
         identity=filters.identity,
+        label=filters.label,
         level_class=filters.level_class,
     )
     env.globals.update(asset=asset_url)
