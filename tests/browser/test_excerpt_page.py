@@ -9,7 +9,7 @@ import pytest
 from conftest import Device, Tenant, Visitor, alert
 from playwright.sync_api import Page, expect
 
-HOSTILE = "\u202e<img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\x1b[31m\u2028&amp;'\"" + "W" * 300
+HOSTILE = "\u202e</title></textarea><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\x1b[31m\u2028&amp;'\"" + "W" * 300
 
 
 def open_first(page: Page, device: Device) -> None:
@@ -107,6 +107,7 @@ def test_a_hostile_device_is_only_shown(visitor: Visitor, tenant: Tenant, width:
     device.alert(name=HOSTILE, type=HOSTILE, status=HOSTILE, details=details | {"lines_after": [line]})
     device.report({"name": HOSTILE, "type": "log", "status": "enabled", "log": {"pattern": HOSTILE, "path": HOSTILE}})
     device.inventory(**{"hostname": HOSTILE, HOSTILE: [HOSTILE, HOSTILE]})
+    tenant.device(sn=HOSTILE).ask()  # its words also stand in the buttons that let it in
     page = visitor.page(tenant, viewport={"width": width, "height": 800})
     for path in ("/devices", f"/devices/{device.id}"):
         page.goto(path)
