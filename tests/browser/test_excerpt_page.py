@@ -9,7 +9,10 @@ import pytest
 from conftest import Device, Tenant, Visitor, alert
 from playwright.sync_api import Page, expect
 
-HOSTILE = "\u202e</title></textarea><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\x1b[31m\u2028&amp;'\"" + "W" * 300
+HOSTILE = (
+    "\u202e</title></textarea><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\x1b[31m\u2028&amp;'\""
+    + "W" * 300
+)
 
 
 def open_first(page: Page, device: Device) -> None:
