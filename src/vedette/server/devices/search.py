@@ -20,6 +20,7 @@ from vedette.server.devices.values import DeviceQuery
 from vedette.server.times import micros
 
 MAX_PREDICATES: Final = 64
+MAX_NUMBER: Final = 30  # characters; longer is no number that anybody reports
 MAX_VALUES: Final = 1000  # in one list of $in
 SCOPES: Final = ("identity", "inventory", "monitor", "system", "tags")
 
@@ -155,7 +156,8 @@ def either_kind(scope: str, attribute: str, text: str) -> Predicate:
     """Equal to `text` as it would be written in an address: as text, number, boolean."""
     values: list[Any] = [text]
     with suppress(ValueError):
-        values.append(float(text) if "." in text or "e" in text.lower() else int(text[:20]))
+        if len(text) <= MAX_NUMBER:
+            values.append(float(text) if "." in text or "e" in text.lower() else int(text))
     if text.lower() in {"true", "false"}:
         values.append(text.lower() == "true")
     values = [each for each in values if not isinstance(each, float) or math.isfinite(each)]
