@@ -16,5 +16,6 @@ def open_database(url: str) -> Database:
     """
     scheme, separator, path = url.partition(":///")
     if scheme != "sqlite" or not separator or not path:
-        raise Invalid(f"database {url.partition('@')[0]!r}: expected sqlite:///PATH")
+        # Not the URL itself: it may hold a password.
+        raise Invalid(f"setting database: {scheme[:20]!r} is no database of ours; expected sqlite:///PATH")
     return SqliteDatabase(Path(path))
