@@ -16,6 +16,6 @@ def open_database(url: str) -> Database:
     """
     scheme, separator, path = url.partition(":///")
     if scheme != "sqlite" or not separator or not path:
-        # Not the URL itself: it may hold a password.
-        raise Invalid(f"setting database: {scheme[:20]!r} is no database of ours; expected sqlite:///PATH")
+        kind = url.partition(":")[0][:20]  # not the whole URL: it may hold a password
+        raise Invalid(f"setting database: {kind!r} is no database of ours; expected sqlite:///PATH")
     return SqliteDatabase(Path(path))
