@@ -43,8 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; the exit status."""
     options = parser().parse_args(argv)
     expiry_s = ONCE_EXPIRY_S if options.once else WATCH_EXPIRY_S
-    # SIGTERM ends the demo as Ctrl-C does: everything is taken down and removed.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Ctrl-C also when a script started us in the background (it ignores SIGINT then); SIGTERM does the same.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with Stage(say, keep=options.keep) as stage:
             try:
