@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from vedette.errors import Unavailable, VedetteError
+from vedette.errors import Invalid, Unavailable, VedetteError
 from vedette.server import systemd
 from vedette.server.access import service as access
 from vedette.server.app import make_app, tasks
@@ -33,6 +34,7 @@ async def serve(settings: Settings) -> None:
         Invalid: a setting that cannot work.
         Unavailable: the data directory, the address or the database cannot be had.
     """
+    check_tls(settings)
     async with AsyncExitStack() as stack:
         stack.enter_context(data_directory(settings.data))
         listener = stack.enter_context(listen(settings.address))
@@ -118,7 +120,7 @@ class _Server(uvicorn.Server):
 
 
 def _configuration(settings: Settings, services: Services) -> uvicorn.Config:
-    config = uvicorn.Config(
+    return uvicorn.Config(
         make_app(services),
         loop="none",
         http="httptools",
@@ -132,11 +134,20 @@ def _configuration(settings: Settings, services: Services) -> uvicorn.Config:
         ssl_certfile=settings.tls_cert or None,
         ssl_keyfile=settings.tls_key or None,
     )
+
+
+def check_tls(settings: Settings) -> None:
+    """Try the certificate and key, before anything is touched.
+
+    Raises:
+        Invalid: they cannot be read, or do not belong together.
+    """
+    if not settings.tls_cert:
+        return
     try:
-        config.load()
-    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
-        raise Unavailable(f"settings tls_cert and tls_key: {exc}") from exc
-    return config
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError; ValueError: the key wants a password
+        raise Invalid(f"settings tls_cert {settings.tls_cert} and tls_key {settings.tls_key}: {exc}") from exc
 
 
 async def _first_start(services: Services) -> None:
