@@ -1,7 +1,9 @@
 """The mail about an alert is what people know, and inert whatever a device says."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.policy import SMTP
 
@@ -114,6 +116,28 @@ def test_a_device_cannot_start_a_header_or_a_line(ending: str) -> None:
         assert not line.startswith(("Bcc", "Time on device: never"))
 
 
+def test_what_looks_like_an_encoded_header_stays_what_it_is() -> None:
+    hostile = "=?utf-8?q?x=0D=0ABcc:_eve@example.net?="
+    raw = compose(note(name=hostile), ENVELOPE)
+    assert b"eve@" not in raw.partition(b"\r\n\r\n")[0]
+    assert hostile in str(make_header(decode_header(message_from_bytes(raw)["Subject"])))
+
+
+def test_ids_are_never_folded() -> None:
+    """Some readers do not put folded ids together again, and the thread is lost."""
+    user = "0b6a5b5c-4e12-4f0f-9d44-8f2d6a0b1f11"
+    envelope = Envelope(sender="v@monitoring.example.com", to="b@x.org", user=user, thread=DEVICE + "0", at=AT)
+    raw = compose(replace(note(), alert_id=DEVICE), envelope)
+    assert f"\r\nMessage-ID: <{DEVICE}.{user}@monitoring.example.com>\r\n".encode() in raw
+    assert f"\r\nReferences: <{DEVICE}0.{user}@monitoring.example.com>\r\n".encode() in raw
+
+
+@pytest.mark.parametrize("address", ["a@b\r\nBcc: c@d", "a b@c.d", "a@b, c@d", "", "ä@b.c", "<a@b.c>"])
+def test_what_is_no_address_is_not_written(address: str) -> None:
+    with pytest.raises(ValueError, match="not a mail address"):
+        compose(note(), replace(ENVELOPE, to=address))
+
+
 def test_markup_of_a_device_is_inert() -> None:
     message = read(compose(note(name="<script>alert(1)</script>", data="<img src=x>\u202egnp.exe"), ENVELOPE))
     html = part(message, "html")
@@ -130,7 +154,8 @@ def test_whatever_a_device_says_the_mail_is_sound(name: str, data: str, group: s
     assert max(map(len, raw.split(b"\r\n"))) <= 998
     assert b"\n" not in raw.replace(b"\r\n", b"")
     message = read(raw)
-    assert " ".join(str(message["Subject"]).split()) == " ".join(subject(note(name=name, group=group)).split())
+    decoded = str(make_header(decode_header(message_from_bytes(raw)["Subject"])))
+    assert " ".join(decoded.split()) == " ".join(subject(note(name=name, group=group)).split())
     assert sorted(message.keys()) == sorted(
         ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress", "MIME-Version",
          "Content-Type"]

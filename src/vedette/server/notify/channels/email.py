@@ -7,7 +7,7 @@ control characters. Sources: RFC 5322; RFC 3834 (Auto-Submitted); RFC 8255 has n
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from email.headerregistry import Address
+from email.header import Header
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
@@ -26,6 +26,7 @@ MAX_SIDE: Final = 60  # lines of context on either side
 _UNSEEN: Final = re.compile(
     "[\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ufeff\\ud800-\\udfff]"
 )
+_ADDRESS: Final = re.compile("[!#-'*+./-9=?A-Z^-~-]+@[A-Za-z0-9.-]+")
 _LOG_NAME: Final = "Log file contains "
 
 _TEMPLATES: Final = Environment(
@@ -64,21 +65,24 @@ class Envelope:
 def compose(note: Note, envelope: Envelope) -> bytes:
     """The whole message, ready for SMTP: ASCII only, lines short enough."""
     domain = envelope.sender.rpartition("@")[2]
-    message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
-    message["From"] = Address("Vedette", addr_spec=envelope.sender)
-    message["To"] = Address(addr_spec=envelope.to)
-    message["Subject"] = subject(note)
-    message["Date"] = envelope.at
-    message["Message-ID"] = f"<{note.alert_id}.{envelope.user}@{domain}>"
+    headers = {
+        "From": f"Vedette <{_address(envelope.sender)}>",
+        "To": _address(envelope.to),
+        "Subject": _encoded(subject(note)),
+        "Date": format_datetime(envelope.at),
+        "Message-ID": f"<{note.alert_id}.{envelope.user}@{domain}>",
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+    }
     if envelope.thread != note.alert_id:
-        message["In-Reply-To"] = message["References"] = f"<{envelope.thread}.{envelope.user}@{domain}>"
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "All"
+        headers["In-Reply-To"] = headers["References"] = f"<{envelope.thread}.{envelope.user}@{domain}>"
     words = _words(note)
-    message.set_content(_TEMPLATES.get_template("alert.txt").render(words), charset="utf-8", cte="quoted-printable")
+    body = EmailMessage(policy=SMTP)
+    body.set_content(_TEMPLATES.get_template("alert.txt").render(words), charset="utf-8", cte="quoted-printable")
     html = _TEMPLATES.get_template("alert.html").render(words)
-    message.add_alternative(html, subtype="html", charset="utf-8", cte="quoted-printable")
-    return message.as_bytes()
+    body.add_alternative(html, subtype="html", charset="utf-8", cte="quoted-printable")
+    top = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return top.encode("ascii") + body.as_bytes()
 
 
 def subject(note: Note) -> str:
@@ -88,6 +92,20 @@ def subject(note: Note) -> str:
         name = name[: MAX_SUBJECT - 1] + "…"
     group = f" in group: {_clean(note.group, ' ')}" if note.group else ""
     return f"{note.alert.level}: Monitor Alert for {name} on {note.device}{group}"
+
+
+def _encoded(text: str) -> str:
+    """A header's free text. Not by `EmailMessage`: it would decode what looks encoded in it, line breaks too
+    (CVE-2024-6923), and loses blanks between encoded words."""
+    plain = text.isascii() and "=?" not in text
+    return Header(text, "us-ascii" if plain else "utf-8", 76, "Subject").encode(linesep="\r\n")
+
+
+def _address(text: str) -> str:
+    """An address as it is; raises ValueError for what could not be one."""
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError("not a mail address")
+    return text
 
 
 def _words(note: Note) -> dict[str, Any]:
