@@ -251,6 +251,11 @@ def test_a_full_disk_says_so_and_recovers(path: Path) -> None:
     """The limit of the size of files stands for the disk: write() fails, here with EFBIG."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    told: list[str] = []
+
+    async def put_and_tell(tx: Tx, name: str, value: str) -> None:
+        tx.after_commit(lambda: told.append(name))
+        await put(tx, name, value)
 
     async def test(db: SqliteDatabase) -> None:
         await db.write(SYSTEM, put, "before")
@@ -258,11 +263,13 @@ def test_a_full_disk_says_so_and_recovers(path: Path) -> None:
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20_000, before[1]))
             with pytest.raises(Unavailable):
-                await db.write(SYSTEM, put, "big", "x" * 1_000_000)
+                await db.write(SYSTEM, put_and_tell, "big", "x" * 1_000_000)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert await db.read(SYSTEM, names) == ["before"]
-        await db.write(SYSTEM, put, "big", "x" * 1_000_000)
+        assert told == []
+        await db.write(SYSTEM, put_and_tell, "big", "x" * 1_000_000)
+        assert told == ["big"]
         assert await db.read(SYSTEM, names) == ["before", "big"]
 
     try:

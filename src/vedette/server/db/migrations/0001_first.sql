@@ -52,6 +52,7 @@ CREATE TABLE device (
     PRIMARY KEY (tenant, id),
     UNIQUE (tenant, identity_hash)
 ) WITHOUT ROWID;
+CREATE INDEX device_by_age ON device (tenant, created_at DESC, id);
 CREATE INDEX device_by_group ON device (tenant, group_name, id);
 CREATE INDEX device_by_status ON device (tenant, status, group_name);
 CREATE INDEX device_with_issues ON device (tenant, group_name, id) WHERE open_count > 0;
