@@ -107,7 +107,8 @@ class Database(Protocol):
 
 
 _TABLES = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+(\w+)", re.IGNORECASE)
-_INSERT = re.compile(r"\s*INSERT\b", re.IGNORECASE)
+_COMMA_JOIN = re.compile(r"\bFROM\s+\w+(?:\s+(?:AS\s+)?\w+)?\s*,", re.IGNORECASE)
+_INSERT_VALUES = re.compile(r"\s*INSERT\b(?!.*\bSELECT\b)", re.IGNORECASE | re.DOTALL)
 _LITERAL_TENANT = re.compile(r":tenant\b")
 _LITERAL_DEVICE = re.compile(r":device\b")
 
@@ -124,6 +125,8 @@ def confine(sql: str, kind: Kind) -> str:
     """
     if kind == "system":
         return sql
+    if _COMMA_JOIN.search(sql):
+        raise RuntimeError(f"statement with a comma between tables; write JOIN, so that each can be seen: {sql}")
     has_visible = "{visible}" in sql
     if not has_visible and not _LITERAL_TENANT.search(sql):
         raise RuntimeError(f"statement without tenant: {sql}")
@@ -132,7 +135,7 @@ def confine(sql: str, kind: Kind) -> str:
         if touches_device and not _LITERAL_DEVICE.search(sql):
             raise RuntimeError(f"statement of a device without :device: {sql}")
         return sql
-    if touches_device and not has_visible and not _INSERT.match(sql):
+    if touches_device and not has_visible and not _INSERT_VALUES.match(sql):
         raise RuntimeError(f"statement on a device's table without {{visible}}: {sql}")
     visible = "device.tenant = :tenant"
     if kind == "groups":
