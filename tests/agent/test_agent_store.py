@@ -23,7 +23,7 @@ from vedette.errors import Unavailable
 from vedette.model import Alert, Details, Level, Subject
 
 BOOT = UUID(int=1)
-PLACE = Position(path="/x", device=1, inode=(1 << 64) - 5, offset=10, line=2, head=3, tail=4)
+PLACE = Position(path="/x", device=1, inode=(1 << 64) - 5, offset=10, line=2, head=3, tail=4, written_ns=5)
 SUBJECT = Subject(name="log_a", type="log", status="LOGCONTAINS")
 RAISED = State(
     raised=True,

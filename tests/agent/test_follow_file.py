@@ -362,6 +362,7 @@ class Life(RuleBasedStateMachine):
         self.seen: list[str] = []
         self.partial = ""
         self.number = 0
+        self.at_ns = 1_700_000_000 * 10**9
         self.fresh = True  # nothing of the present content has been read
         self.reader = Reader(self.log)
 
@@ -374,14 +375,14 @@ class Life(RuleBasedStateMachine):
     def write(self, lines: int) -> None:
         for _ in range(lines):
             self.number += 1
-            append(self.log, f"{self.number}\n")
+            self._append(f"{self.number}\n")
             self.written.append(f"{self.partial}{self.number}")
             self.partial = ""
 
     @rule()
     def write_part(self) -> None:
         self.number += 1
-        append(self.log, f"{self.number}:")
+        self._append(f"{self.number}:")
         self.partial += f"{self.number}:"
 
     @rule()
@@ -402,7 +403,7 @@ class Life(RuleBasedStateMachine):
         self.log.rename(self.directory / "app.log.1")
         self._unfinished()
         if make:
-            self.log.touch()
+            self._append("")
 
     @precondition(lambda self: self.log.exists() and not self.fresh)
     @rule()
@@ -410,7 +411,9 @@ class Life(RuleBasedStateMachine):
         """Content of which nobody has read the beginning is not known again in a copy: that is not promised."""
         self._shift()
         shutil.copyfile(self.log, self.directory / "app.log.1")
+        os.utime(self.directory / "app.log.1", ns=(self.at_ns, self.at_ns))
         os.truncate(self.log, 0)
+        self._tick()
         self._unfinished()
 
     @precondition(lambda self: self.log.exists() and not self.partial)
@@ -422,8 +425,18 @@ class Life(RuleBasedStateMachine):
             self.log.unlink()
         else:
             os.truncate(self.log, 0)
+            self._tick()
         self._unfinished()
         self.read()
+
+    def _append(self, text: str) -> None:
+        """Each write at a time of its own, however coarse the file system's clock is."""
+        append(self.log, text)
+        self._tick()
+
+    def _tick(self) -> None:
+        self.at_ns += 10**9
+        os.utime(self.log, ns=(self.at_ns, self.at_ns))
 
     def _shift(self) -> None:
         for older in range(60, 0, -1):

@@ -31,7 +31,8 @@ PLAUSIBLE: Final = datetime(2020, 1, 1, tzinfo=UTC)
 SCHEMA: Final = """
 CREATE TABLE position (
     "check" TEXT PRIMARY KEY, path TEXT NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL,
-    offset INTEGER NOT NULL, line INTEGER NOT NULL, head INTEGER NOT NULL, tail INTEGER NOT NULL
+    offset INTEGER NOT NULL, line INTEGER NOT NULL, head INTEGER NOT NULL, tail INTEGER NOT NULL,
+    written_ns INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE state ("check" TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE alert (
@@ -92,10 +93,10 @@ class Transaction:
 
     def save_position(self, check: str, position: Position) -> None:
         self._store._db.execute(
-            "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 check, position.path, _signed(position.device), _signed(position.inode),
-                position.offset, position.line, position.head, position.tail,
+                position.offset, position.line, position.head, position.tail, position.written_ns,
             ),
         )  # fmt: skip
 
@@ -207,13 +208,20 @@ class Store:
 
     def position(self, check: str) -> Position | None:
         row = self._db.execute(
-            'SELECT path, device, inode, offset, line, head, tail FROM position WHERE "check" = ?', (check,)
+            'SELECT path, device, inode, offset, line, head, tail, written_ns FROM position WHERE "check" = ?', (check,)
         ).fetchone()
         if row is None:
             return None
-        path, device, inode, offset, line, head, tail = row
+        path, device, inode, offset, line, head, tail, written_ns = row
         return Position(
-            path=path, device=_unsigned(device), inode=_unsigned(inode), offset=offset, line=line, head=head, tail=tail
+            path=path,
+            device=_unsigned(device),
+            inode=_unsigned(inode),
+            offset=offset,
+            line=line,
+            head=head,
+            tail=tail,
+            written_ns=written_ns,
         )
 
     def state(self, check: str) -> State:

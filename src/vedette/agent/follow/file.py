@@ -113,16 +113,21 @@ class Cursor:
     def _open_first(self) -> bool:
         """Find the file where the last run stopped, or the one the name means now."""
         wanted = self._wanted
-        found = self._find(wanted) if wanted is not None else None
-        if found is not None and wanted is not None:
-            found.resume(wanted)
-            self._take(found)
-            return True
-        now = self._open(self.path)
+        missed: str | None = None
+        if wanted is not None:
+            if wanted.offset == 0:  # nothing was read, so there is no content to know it by: what is older comes first
+                missed = oldest_since(self.path, wanted.written_ns, inode=wanted.inode)
+            found = self._find(wanted) if missed is None else None
+            if found is not None:
+                found.resume(wanted)
+                self._take(found)
+                return True
+            missed = missed or oldest_since(self.path, wanted.written_ns)
+        now = self._open(missed or self.path)
         if now is None:
             return False
         if wanted is not None and wanted.offset and wanted.inode != now.inode:
-            log.info(f"{self.path}: the file that was read before is gone; the one there now is read from its start")
+            log.info(f"{self.path}: the file that was read before is gone; going on with the next one there is")
         self._take(now)
         return True
 
@@ -333,30 +338,38 @@ def is_rotated(name: str, base: str) -> bool:
     return name.startswith(base) and _ROTATED.fullmatch(name[len(base) :]) is not None
 
 
+def rotated(path: str) -> list[tuple[os.stat_result, str, int | None]]:
+    """The older generations of `path` that are there: status, path, and the short number at its end if it has one."""
+    base = os.path.basename(path)  # noqa: PTH119
+    found: list[tuple[os.stat_result, str, int | None]] = []
+    for entry in siblings(path):
+        try:
+            if is_rotated(entry.name, base) and entry.is_file(follow_symlinks=False):
+                short = _SHORT_NUMBER.fullmatch(entry.name[len(base) :])
+                found.append((entry.stat(follow_symlinks=False), entry.path, int(short[1]) if short else None))
+        except OSError:
+            continue  # gone just then
+    return found
+
+
+def oldest_since(path: str, written_ns: int, *, inode: int | None = None) -> str | None:
+    """The oldest generation that was still written after that time, or then if it has that inode number; or None."""
+    younger = [
+        each
+        for each in rotated(path)
+        if each[0].st_mtime_ns > written_ns or (each[0].st_ino == inode and each[0].st_mtime_ns == written_ns)
+    ]
+    return min(younger, key=lambda each: (each[0].st_mtime_ns, -(each[2] or 0)))[1] if younger else None
+
+
 def next_generation(path: str, now: Generation) -> str | None:
     """What was renamed away after `now` and before today's file, oldest first; None when that is all.
 
     By number where both have one (base.1 is younger than base.2), else by the time of the last write.
     """
-    base = os.path.basename(path)  # noqa: PTH119
-    found: list[tuple[os.stat_result, str, int | None]] = []
-    mine: int | None = None
-    for entry in siblings(path):
-        try:
-            if not is_rotated(entry.name, base) or not entry.is_file(follow_symlinks=False):
-                continue
-            status = entry.stat(follow_symlinks=False)
-        except OSError:
-            continue
-        short = _SHORT_NUMBER.fullmatch(entry.name[len(base) :])
-        number = int(short[1]) if short else None
-        if (status.st_dev, status.st_ino) == (now.device, now.inode):
-            mine = number
-        else:
-            found.append((status, entry.path, number))
-    written = os.fstat(now.fd).st_mtime_ns
-    if mine is not None:
-        younger = [each for each in found if each[2] is not None and each[2] < mine]
-        return max(younger, key=lambda each: each[2] or 0)[1] if younger else None
-    younger = [each for each in found if each[0].st_mtime_ns > written]
-    return min(younger, key=lambda each: each[0].st_mtime_ns)[1] if younger else None
+    found = rotated(path)
+    mine = next((each for each in found if (each[0].st_dev, each[0].st_ino) == (now.device, now.inode)), None)
+    if mine is None or mine[2] is None:
+        return oldest_since(path, os.fstat(now.fd).st_mtime_ns)
+    younger = [each for each in found if each[2] is not None and each[2] < mine[2]]
+    return max(younger, key=lambda each: each[2] or 0)[1] if younger else None

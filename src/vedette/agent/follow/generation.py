@@ -80,6 +80,7 @@ class Generation:
         return Position(
             path=path, device=self.device, inode=self.inode, offset=self.offset, line=self.line,
             head=checksum(self._head[: self.offset]), tail=checksum(self._tail),
+            written_ns=os.fstat(self.fd).st_mtime_ns,
         )  # fmt: skip
 
     def replaced(self) -> bool:

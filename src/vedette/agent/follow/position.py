@@ -23,6 +23,7 @@ class Position:
     line: int  # lines before the offset
     head: int  # CRC-32 of the first min(HEAD_BYTES, offset) bytes
     tail: int  # CRC-32 of the last min(TAIL_BYTES, offset) bytes before the offset
+    written_ns: int  # last write to the file when it was read: what was written later and rotated is not read yet
 
     @property
     def head_bytes(self) -> int:
