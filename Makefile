@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test check bench lock docs clean
+.PHONY: help setup demo test check bench lock deb docs clean
 
 help:           ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,12 @@ check: setup    ## lint, types, import rules
 
 bench: setup    ## speed and memory; writes bench/RESULTS.md
 	$(BIN)/python -m bench
+
+deb: setup      ## dist/vedette-monitor_*.deb, the monitor for Debian on this architecture and Python
+	@$(BIN)/python packaging/deb/build.py
+
+docs: setup     ## man pages in build/man, from their sources and from the programs
+	$(BIN)/python packaging/man/render.py build/man
 
 lock: setup     ## bring requirements.lock up to date with pyproject.toml
 	$(BIN)/python -m piptools compile --quiet --strip-extras --extra server --extra dev --all-build-deps --generate-hashes --allow-unsafe \
