@@ -7,7 +7,8 @@ from fake_server import ALERT, AUTH, CONFIG, HTML, INVENTORY, Asked, FakeServer,
 from sandbox_device import Device, names
 
 from vedette.agent.settings import Settings
-from vedette.agent.uplink import child, deliver
+from vedette.agent.uplink import child
+from vedette.agent.uplink.backoff import EAGER_ASKS, deliver
 from vedette.agent.uplink.reports import CONFIG as CHECKS
 
 MANY = [f"alert {number}" for number in range(200)]
@@ -198,7 +199,7 @@ def test_a_token_that_is_never_good_enough_means_waiting(device: Device, server:
 def test_a_pending_device_asks_until_it_is_accepted(device: Device, server: FakeServer) -> None:
     """It asks with nothing to send too, more often than once a minute, and the count of failures stays out of it."""
     server.on[AUTH] = pending
-    for draw, wait in ((min, 10.0), (max, 40.0)) * 3:
+    for draw, wait in ((min, 2.0), (max, 5.0)) * (EAGER_ASKS // 2) + ((min, 10.0), (max, 40.0)) * 2:
         assert device.deliver(draw) == wait
     assert device.meta(child.ACCEPTED) != "1"
     device.owe("raised before")

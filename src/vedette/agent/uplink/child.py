@@ -12,7 +12,7 @@ from vedette.agent.store import Store
 from vedette.agent.uplink import auth, deliver, reports, transport
 from vedette.agent.uplink.api import Api
 from vedette.agent.uplink.auth import Token
-from vedette.agent.uplink.backoff import Draw, NotAccepted, TryLater, delay_s, pending_s
+from vedette.agent.uplink.backoff import EAGER_ASKS, Draw, NotAccepted, TryLater, delay_s, pending_s
 from vedette.clock import Clock
 from vedette.errors import VedetteError
 
@@ -142,6 +142,8 @@ class Child:
         try:
             token = auth.authenticate(line, conf, self._paths)
         except NotAccepted:
+            if self._store.meta(ACCEPTED) == "1":
+                self._set(ASKED, str(EAGER_ASKS))  # nobody sits by a device that was thrown out
             self._set(ACCEPTED, "0")  # so that the daemon keeps asking, also with nothing to send
             raise
         self._set(ACCEPTED, "1")

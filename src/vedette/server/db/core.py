@@ -107,7 +107,7 @@ class Database(Protocol):
 
 
 _TABLES = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+(\w+)", re.IGNORECASE)
-_COMMA_JOIN = re.compile(r"\bFROM\s+\w+(?:\s+(?:AS\s+)?\w+)?\s*,", re.IGNORECASE)
+_COMMA_JOIN = re.compile(r"\bFROM\s+\w+(?:\s+(?:AS\s+)?\w+)?\s*,(?!\s*\w+\s*\()", re.IGNORECASE)  # f() is no table
 _INSERT_VALUES = re.compile(r"\s*INSERT\b(?!.*\bSELECT\b)", re.IGNORECASE | re.DOTALL)
 _LITERAL_TENANT = re.compile(r":tenant\b")
 _LITERAL_DEVICE = re.compile(r":device\b")
