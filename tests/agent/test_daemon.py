@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import socket
 import subprocess
 import sys
@@ -324,6 +325,117 @@ def test_a_command_that_closes_its_output_but_lives_costs_nothing(device: Device
     wait_until(lambda: (tmp_path / "runs").exists())
     wait_until(lambda: "is started again" in device.log(), "the mute command to be ended")
     assert int(stat.read_text().split()[0]) - before < 1_000_000_000  # nanoseconds: no busy loop for five seconds
+
+
+def test_a_full_disk_loses_and_doubles_nothing(device: Device, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    append(log, "fine\n")
+    for name in ("one", "two"):
+        device.check(name, name, log)
+    device.start()
+    assert device.process is not None
+    full = device.paths.store.with_name("monitor.db-wal").stat().st_size  # the log of the daemon is much shorter
+    limits = resource.prlimit(device.process.pid, resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
+    append(log, "one\n")
+    wait_until(lambda: "takes nothing" in device.log(), "the full disk to be told")
+    append(log, "two\n")
+    resource.prlimit(device.process.pid, resource.RLIMIT_FSIZE, limits)
+    device.wait_for(2)
+    assert device.stop() == 0
+    assert (device.levels("one"), device.levels("two")) == (["CRITICAL"], ["CRITICAL"])
+
+
+def test_a_match_that_only_restarts_the_clock_is_durable_too(device: Device, tmp_path: Path) -> None:
+    """What was handled before a crash is not handled again after it: the clock does not start anew."""
+    log = tmp_path / "app.log"
+    append(log, "bad\n")
+    device.check("app", "bad", log, expires=1000)
+    device.start()
+    device.wait_for(1)
+    state = "SELECT body FROM state"
+    before = device.query(state)
+    append(log, "bad\n")
+    wait_until(lambda: device.query(state) != before, "the clock to be stored")
+    device.caught_up(log, "app")
+    handled = device.query(state)
+    device.kill()
+    device.check("end", "end", log)
+    append(log, "end\n")
+    device.start()
+    device.wait_for(1, "end")
+    assert device.query(state + " WHERE \"check\" = 'log_app'") == handled
+    assert device.levels("app") == ["CRITICAL"]
+
+
+def test_settings_take_effect_without_restart(device: Device, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    append(log, "1\n2\n3\nbad\n4\n5\n")
+    device.paths.config_sh.parent.mkdir(parents=True)
+    device.paths.config_sh.write_text(
+        "DEFAULT_LOG_LINES_BEFORE=2\nDEFAULT_LOG_LINES_AFTER=1\nDEFAULT_LOG_LINE_AFTER=7\n"
+    )
+    device.check("app", "bad", log)
+    device.start()
+    details = device.wait_for(1)[0]["subject"]["details"]
+    assert lines(details["lines_before"]) == [(2, "2"), (3, "3")]
+    assert lines(details["lines_after"]) == [(5, "4")]
+    assert "DEFAULT_LOG_LINE_AFTER" in device.log()
+    with device.paths.config_sh.open("a") as file:
+        file.write("DEFAULT_LOG_ALERT_LEVEL=WARNING\n")
+    wait_until(lambda: "settings have changed" in device.log(), "the settings to be read again")
+    device.check("later", "bad", log)
+    assert device.wait_for(1, "later")[0]["level"] == "WARNING"
+    assert device.levels("app") == ["CRITICAL"]
+
+
+def test_the_uplink_runs_when_it_is_told_where_to_and_rests_while_it_must_wait(device: Device, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    append(log, "bad\n")
+    device.check("app", "bad", log)
+    device.start()
+    device.wait_for(1)
+    assert "nothing is sent, everything is kept" in device.log()
+    with socket.socket() as closed:  # bound, not listening: nobody answers here
+        closed.bind(("127.0.0.1", 0))
+        device.paths.mender_conf.parent.mkdir(parents=True)
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        device.paths.mender_conf.write_text(f'{{"ServerURL": "{url}", "TenantToken": "x"}}')
+        failures = "SELECT value FROM meta WHERE key = 'uplink.failures'"
+        wait_until(lambda: device.query(failures) not in ([], [("0",)]), f"a try\n{device.log()}")
+        wait_until(lambda: not alive(f"uplink\0--root\0{device.paths.root}"), "the child to rest")
+    assert device.levels() == ["CRITICAL"]
+    assert device.stop() == 0
+
+
+def test_it_sleeps_while_nothing_happens(device: Device, tmp_path: Path) -> None:
+    """Not one wake-up: the kernel counts how often the daemon went to sleep."""
+    for name in ("a", "b"):
+        append(tmp_path / name, "fine\n")
+        device.check(name, "bad", tmp_path / name, expires=1000)
+    device.start()
+    assert device.process is not None
+    status = Path(f"/proc/{device.process.pid}/status")
+
+    def sleeps() -> str:
+        return next(line for line in status.read_text().splitlines() if line.startswith("voluntary"))
+
+    subprocess.run(["sleep", "6"], check=True)  # the start has its timers; the last one after five seconds
+    before = sleeps()
+    subprocess.run(["sleep", "1"], check=True)
+    assert sleeps() == before
+
+
+def test_it_stays_small(device: Device, tmp_path: Path) -> None:
+    """Resident memory does not grow with what flows through."""
+    log = tmp_path / "app.log"
+    device.check("app", "bad", log)
+    device.start()
+    assert device.process is not None
+    append(log, "x" * 99 + "\n")
+    append(log, b"a line of a hundred bytes\n" * 1_000_000 + b"x" * 10_000_000 + b"\nbad\n")
+    device.wait_for(1)
+    peak = Path(f"/proc/{device.process.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
+    assert int(peak) < 25_000
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -1,6 +1,8 @@
 """`mender-monitord`: the agent daemon, in the foreground."""
 
-import sys
+import sys  # isort: skip
+import vedette.agent.lean  # noqa: F401  # isort: skip  # before all that it makes leaner
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from vedette.agent import log
+from vedette.agent import lean, log
 from vedette.agent import settings as settings_file
 from vedette.agent.courier import Courier
 from vedette.agent.follow.inotify import CREATE, DELETE, ENTRIES, Inotify, PathWatch
@@ -25,6 +25,8 @@ from vedette.errors import Conflict, Unavailable
 
 RESCAN_S: Final = 0.1
 """Changes of check files within this time are looked at together."""
+TRIM_S: Final = 3.0
+"""After the start there is more memory in our hands than ever again: given back once the first reading is done."""
 STOP_S: Final = 3.0
 """What the uplink may take to finish when the daemon stops."""
 
@@ -90,6 +92,7 @@ class _Daemon:
         self._courier.start()
         self._notifier.send("READY=1", f"STATUS=watching {self._runner.count} checks", f"MAINPID={os.getpid()}")
         self._keep_alive()
+        self._loop.call_later(TRIM_S, lean.give_back)
         try:
             self._loop.run()
         finally:

@@ -53,6 +53,7 @@ class Loop:
         self._epoll = select.epoll()
         self._readers: dict[int, Callback] = {}
         self._timers: list[Timer] = []
+        self._tidy_at = 64
         self._soon: deque[Callback] = deque()
         self._signals: dict[int, Callback] = {}
         self._old_handlers: dict[int, object] = {}
@@ -73,6 +74,10 @@ class Loop:
     def call_at(self, elapsed_s: float, callback: Callback) -> Timer:
         """Call once when the clock's elapsed time has reached `elapsed_s`."""
         timer = Timer(elapsed_s, callback)
+        if len(self._timers) >= self._tidy_at:  # cancelled ones would lie there until their time
+            self._timers = [each for each in self._timers if each.pending]
+            heapq.heapify(self._timers)
+            self._tidy_at = max(64, 2 * len(self._timers))
         heapq.heappush(self._timers, timer)
         return timer
 

@@ -42,6 +42,8 @@ Source = FileSource | CommandSource
 
 @dataclass(slots=True)
 class _Running:
+    """A check at work."""
+
     check: Check
     file: CheckFile
     source: Source
@@ -288,13 +290,16 @@ class Runner:
     # -- time ----------------------------------------------------------------------------------------------------
 
     def _set_expiry(self, key: str) -> None:
-        timer = self._expiries.pop(key, None)
-        if timer is not None:
-            timer.cancel()
         deadline = self._states.get(key, QUIET).deadline
-        if deadline is not None:
-            wait_s = max(0.0, deadline.remaining_s(self._now()))
-            self._expiries[key] = self._loop.call_later(wait_s, lambda: self._expire(key))
+        if deadline is None:
+            return
+        at = self._loop.clock.elapsed() + max(0.0, deadline.remaining_s(self._now()))
+        timer = self._expiries.get(key)
+        if timer is not None and timer.pending:
+            if timer.at <= at:
+                return  # it looks again when it fires; each match moving a timer would fill the loop with dead ones
+            timer.cancel()
+        self._expiries[key] = self._loop.call_at(at, lambda: self._expire(key))
 
     def _expire(self, key: str) -> None:
         """Call it off if its time is over; else see to it that we are woken then."""
@@ -358,8 +363,6 @@ class Runner:
         self._unsaved = []
         self._saved |= changed
         self._dirty.clear()
-        if self._saving is not None:
-            self._saving.cancel()
         if self._blocked:
             log.info("the store takes records again")
             self._blocked, self._retry_s = False, RETRY_S

@@ -1,7 +1,7 @@
 """Tell systemd how we are: ready, alive, stopping. Without systemd nothing happens. Source: sd_notify(3)."""
 
+import _socket  # not `socket`: that brings selectors and enumerations, half a megabyte for one datagram
 import os
-import socket
 from contextlib import suppress
 
 
@@ -20,6 +20,10 @@ class Notifier:
         """For example "READY=1", "STATUS=watching 3 checks"."""
         if not self._address:
             return
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-            sock.setblocking(False)
-            sock.sendto("\n".join(messages).encode(), self._address)
+        with suppress(OSError):
+            sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+            try:
+                sock.setblocking(False)
+                sock.sendto("\n".join(messages).encode(), self._address)
+            finally:
+                sock.close()

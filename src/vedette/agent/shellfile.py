@@ -19,6 +19,8 @@ _EXPANDS = _LETTERS | _DIGITS | frozenset("{([@*#?-$!")  # after `$`: an expansi
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
+    """One `NAME=value` of a file."""
+
     name: str
     value: str
     line: int  # of the name, from 1
