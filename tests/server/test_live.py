@@ -125,3 +125,18 @@ def test_closing_ends_who_waits() -> None:
 def test_a_device_does_not_listen() -> None:
     with pytest.raises(TypeError):
         Live().subscribe(DeviceScope("t1", "d1"))
+
+
+def test_a_server_that_stops_is_not_held_up_by_open_pages() -> None:
+    """Those who listen end, and who comes back in the last moment ends at once."""
+
+    async def run() -> None:
+        live = Live()
+        before = live.subscribe(ALL)
+        live.end()
+        async with asyncio.timeout(5):
+            assert [change async for change in before] == []
+            assert [change async for change in live.subscribe(ALL)] == []
+        assert len(live) == 0
+
+    asyncio.run(run())

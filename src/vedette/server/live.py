@@ -24,6 +24,7 @@ class Live:
 
     def __init__(self) -> None:
         self._listeners: dict[str | None, WeakSet[Subscription]] = {}
+        self._ended = False
 
     def publish(self, tenant: str, group: str | None, device: str) -> None:
         """Tell who may see `device`, which is in the static group `group`, that something about it has changed."""
@@ -40,7 +41,16 @@ class Live:
             raise TypeError("devices do not listen here")
         listener = Subscription(self, scope)
         self._listeners.setdefault(listener.tenant, WeakSet()).add(listener)
+        if self._ended:
+            listener.close()
         return listener
+
+    def end(self) -> None:
+        """Nobody listens any longer, nor will: the server stops, and open pages must not hold it up."""
+        self._ended = True
+        for listeners in tuple(self._listeners.values()):
+            for listener in tuple(listeners):
+                listener.close()
 
     def __len__(self) -> int:
         return sum(map(len, self._listeners.values()))

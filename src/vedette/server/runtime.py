@@ -42,9 +42,14 @@ async def serve(settings: Settings) -> None:
         await _first_start(services)
         await stack.enter_async_context(_beside([*tasks(services), _watchdog()]))
         server = _Server(_configuration(settings, services))
+
+        def stop() -> None:
+            server.stop()
+            services.live.end()
+
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.stop)
+            loop.add_signal_handler(number, stop)
             stack.callback(loop.remove_signal_handler, number)
         host, port = listener.getsockname()[:2]
         scheme = "https" if settings.tls_cert else "http"
