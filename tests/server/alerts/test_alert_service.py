@@ -1,5 +1,6 @@
 """What a POST changes, and what users read: on a real database."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -187,11 +188,12 @@ async def test_what_one_post_says_is_kept_whole_or_not_at_all(services: Services
 
 async def test_nothing_is_published_for_what_is_known(services: Services) -> None:
     with services.live.subscribe(OURS) as listener:
-        await post(services, record("CRITICAL", 0))
-        assert await anext(listener) == {"d1"}
-        await post(services, record("CRITICAL", 0))
-        await post(services, record("CRITICAL", 0), scope=DeviceScope("t1", "d2"))
-        assert await anext(listener) == {"d2"}
+        async with asyncio.timeout(20):
+            await post(services, record("CRITICAL", 0))
+            assert await anext(listener) == {"d1"}
+            await post(services, record("CRITICAL", 0))
+            await post(services, record("CRITICAL", 0), scope=DeviceScope("t1", "d2"))
+            assert await anext(listener) == {"d2"}
 
 
 async def test_devices_do_not_meet(services: Services) -> None:

@@ -71,7 +71,13 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             server = Server(
                 uvicorn.Config(
-                    make_app(services), loop="none", http="httptools", ws="none", lifespan="off", log_config=None
+                    make_app(services),
+                    loop="none",
+                    http="httptools",
+                    ws="none",
+                    lifespan="off",
+                    log_config=None,
+                    timeout_graceful_shutdown=2,
                 )
             )
             task = asyncio.create_task(server.serve([listener]))
