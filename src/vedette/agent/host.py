@@ -184,9 +184,17 @@ class Host:
         """Run this interpreter with `args`, its standard input open for `send`."""
         return self._start(name, (sys.executable, *args), on_output, on_end, with_input=True)
 
-    def run(self, name: str, argv: Sequence[str], on_output: OnOutput, on_end: OnEnd) -> Process:
-        """Run a program by its absolute path."""
-        return self._start(name, argv, on_output, on_end, with_input=False)
+    def run(
+        self,
+        name: str,
+        argv: Sequence[str],
+        on_output: OnOutput,
+        on_end: OnEnd,
+        *,
+        errors_are_output: bool = False,
+    ) -> Process:
+        """Run a program by its absolute path. Its errors go to the log, or are part of its output."""
+        return self._start(name, argv, on_output, on_end, with_input=False, errors_are_output=errors_are_output)
 
     def knows(self, process: Process) -> bool:
         return self._processes.get(process.pid) is process
@@ -233,7 +241,14 @@ class Host:
         return os.waitstatus_to_exitcode(status)
 
     def _start(
-        self, name: str, argv: Sequence[str], on_output: OnOutput, on_end: OnEnd, *, with_input: bool
+        self,
+        name: str,
+        argv: Sequence[str],
+        on_output: OnOutput,
+        on_end: OnEnd,
+        *,
+        with_input: bool,
+        errors_are_output: bool = False,
     ) -> Process:
         pipes: list[int] = []
         try:
@@ -248,7 +263,7 @@ class Host:
                 if in_read is None
                 else (os.POSIX_SPAWN_DUP2, in_read, 0),
                 (os.POSIX_SPAWN_DUP2, out_write, 1),
-                (os.POSIX_SPAWN_DUP2, err_write, 2),
+                (os.POSIX_SPAWN_DUP2, out_write if errors_are_output else err_write, 2),
             ]
             pid = os.posix_spawn(
                 argv[0],

@@ -43,6 +43,11 @@ class Client:
         """Our unique name on the bus, "" while there is none."""
         return self._connection.name if self._connection is not None else ""
 
+    @property
+    def is_down(self) -> bool:
+        """`on_down` has been called, and `on_up` not since."""
+        return self._down
+
     def start(self) -> None:
         """Connect, now and whenever the connection is lost."""
         self._since = self._loop.clock.elapsed()

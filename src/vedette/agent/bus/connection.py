@@ -249,7 +249,7 @@ def _sizes(head: bytearray) -> tuple[int, int]:
     """Bytes of the header with its padding, and of the body. Source: D-Bus Specification, "Message Format"."""
     order: Literal["little", "big"] = "little" if head[:1] == b"l" else "big"
     body_size, fields_size = int.from_bytes(head[4:8], order), int.from_bytes(head[12:16], order)
-    if head[:1] not in (b"l", b"B") or body_size > _SIZE_MAX or fields_size > _SIZE_MAX:
+    if head[0] not in b"lB" or body_size > _SIZE_MAX or fields_size > _SIZE_MAX:
         raise Lost("it sends what is no message")
     return (_FIXED + fields_size + 7) // 8 * 8, body_size
 
