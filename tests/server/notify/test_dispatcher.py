@@ -367,6 +367,15 @@ async def test_two_dispatchers_send_nothing_twice(desk: Desk, port: int) -> None
     assert len(box.taken) == 100
 
 
+async def test_it_works_until_the_very_end(desk: Desk, port: int) -> None:
+    """A server that stops ends all that is live first; requests are still being served then."""
+    box = Mailbox()
+    async with box.listening(port), desk.running():
+        desk.services.live.end()
+        await desk.alert()
+        await desk.until_states(("ann", "sent"), ("bob", "sent"))
+
+
 async def test_a_slow_mail_keeps_its_lease(desk: Desk, port: int) -> None:
     """The mail server thinks longer than a lease lasts, and somebody else looks for work."""
     leave = asyncio.Event()

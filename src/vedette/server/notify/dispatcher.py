@@ -54,7 +54,10 @@ async def decide(services: Services, policy: Policy, decided: asyncio.Event) -> 
             else:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(policy.poll_s):
-                        await anext(changes)
+                        async for _ in changes:
+                            break
+                        else:  # the server is about to end, and with it all that is live
+                            await asyncio.Event().wait()
 
 
 class Sender:
