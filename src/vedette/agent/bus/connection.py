@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from jeepney.auth import AuthenticationError, Authenticator
+from jeepney.auth import BEGIN, AuthenticationError, Authenticator
 from jeepney.bus import get_connectable_addresses
 from jeepney.low_level import Header, HeaderFields, Message, MessageFlag, MessageType
 from jeepney.wrappers import DBusAddress, new_method_call
@@ -178,11 +178,13 @@ class Connection:
             self._dispatch(*_parse(raw))
 
     def _authenticate(self) -> None:
-        assert self._authenticator is not None
+        if self._authenticator is None:
+            return  # an odd bus, which answered before it was asked
         for line in self._authenticator:
             if not line:
                 return  # its turn
             self._send(line)
+        self._send(BEGIN)
         self._authenticator = None
         self.call(Call(destination=BUS, path=BUS_PATH, interface=BUS, member="Hello"), self._on_hello)
 
