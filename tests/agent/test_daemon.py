@@ -419,10 +419,13 @@ def test_it_sleeps_while_nothing_happens(device: Device, tmp_path: Path) -> None
     def sleeps() -> str:
         return next(line for line in status.read_text().splitlines() if line.startswith("voluntary"))
 
-    subprocess.run(["sleep", "6"], check=True)  # the start has its timers; the last one after five seconds
-    before = sleeps()
-    subprocess.run(["sleep", "1"], check=True)
-    assert sleeps() == before
+    def quiet() -> bool:
+        """Others may make files in /tmp meanwhile, and that is news; but not all the time."""
+        before = sleeps()
+        subprocess.run(["sleep", "2"], check=True)
+        return sleeps() == before
+
+    wait_until(quiet, "two seconds without a wake-up")
 
 
 def test_it_stays_small(device: Device, tmp_path: Path) -> None:
@@ -438,7 +441,7 @@ def test_it_stays_small(device: Device, tmp_path: Path) -> None:
     assert int(peak) < 25_000
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 11])
 def test_kill_9_at_any_moment_loses_and_doubles_nothing(device: Device, tmp_path: Path, seed: int) -> None:
     """Each planted problem has a check of its own: raised exactly once, whatever was killed or rotated meanwhile."""
     log = tmp_path / "app.log"

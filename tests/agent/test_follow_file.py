@@ -178,6 +178,16 @@ def test_rotated_twice_while_nobody_looked(log: Path, reader: Reader, readers: l
     assert reader.drain() == ["2", "3", "4", "5"]
 
 
+def test_rotated_and_not_made_again_yet(log: Path, reader: Reader, readers: list[Reader]) -> None:
+    append(log, "1\n")
+    reader.drain()
+    reader = again(reader, log, readers)
+    append(log, "2\n")
+    log.rename(log.with_name("app.log.2"))
+    append(log.with_name("app.log.1"), "3\n")
+    assert reader.drain() == ["2", "3"]
+
+
 def test_copied_and_truncated(log: Path, reader: Reader) -> None:
     append(log, "1\n")
     reader.drain()

@@ -88,6 +88,8 @@ class Runner:
         self._saved: dict[str, Position | None] = {}
         self._saving: Timer | None = None
         self._unsaved: list[_Effect] = []
+        self._places: dict[str, Position | None] = {}  # of checks that ended since the last commit
+        self._retry: Timer | None = None
         self._retry_s = RETRY_S
         self._blocked = False
         self._config: str | None = None
@@ -336,10 +338,12 @@ class Runner:
     def _commit(self, effects: list[_Effect], places: dict[str, Position | None] | None = None) -> None:
         """Store it all together with the places of all that was read; until that has worked nothing more is read."""
         self._unsaved += effects
-        positions = self._positions() | (places or {})
+        self._places |= places or {}
+        positions = self._positions() | self._places
         changed = {key: each for key, each in positions.items() if each is not None and each != self._saved.get(key)}
         if not changed and not self._unsaved:
             self._dirty.clear()
+            self._places.clear()
             return
         try:
             with self._store.commit() as tx:
@@ -353,14 +357,15 @@ class Runner:
             if not self._blocked:
                 log.error(f"the store {self._store.path} takes nothing ({exc}); nothing is read until it does")
             self._blocked = True
-            self._loop.call_later(self._retry_s, lambda: self._commit([], places))
-            self._retry_s = min(self._retry_s * 2, RETRY_MAX_S)
+            if self._retry is None or not self._retry.pending:
+                self._retry = self._loop.call_later(self._retry_s, lambda: self._commit([]))
+                self._retry_s = min(self._retry_s * 2, RETRY_MAX_S)
             return
         owed = any(effect.alert is not None for effect in self._unsaved)
         for effect in self._unsaved:
             if effect.alert is not None:
                 log.info(f"{effect.alert.level}: {effect.alert.name} ({effect.key})")
-        self._unsaved = []
+        self._unsaved, self._places = [], {}
         self._saved |= changed
         self._dirty.clear()
         if self._blocked:

@@ -195,14 +195,16 @@ class Cursor:
 
     def _move_on(self, now: Generation, out: list[Block]) -> bool:
         """At the end of a file: is there another one? An empty one can wait, the old may still be written."""
+        size = 0
         try:
             status = os.stat(self.path)  # noqa: PTH116
+            if (status.st_dev, status.st_ino) == (now.device, now.inode):
+                return False
+            size = status.st_size
         except OSError:
-            return False
-        if (status.st_dev, status.st_ino) == (now.device, now.inode):
-            return False
+            pass  # missing: there may be younger generations all the same
         between = next_generation(self.path, now)
-        if between is None and status.st_size == 0:
+        if between is None and size == 0:
             return False
         following = self._open(between or self.path)
         if following is None:
