@@ -174,7 +174,7 @@ def test_where_there_is_no_bus_it_is_down_and_says_why(
     address: str, loop: Loop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
-    monkeypatch.setattr("vedette.agent.bus.connection.DEFAULT_ADDRESS", "unix:path=/nonexistent/bus")
+    monkeypatch.setattr("vedette.agent.bus.DEFAULT_ADDRESS", "unix:path=/nonexistent/bus")
     listener = Listener(loop)
     listener.until(lambda: listener.downs == 1)
     listener.client.close()

@@ -4,7 +4,6 @@ Whoever answers is bounded: a call has CALL_S seconds, WINDOW calls are unanswer
 and a body larger than BODY_MAX is not taken apart, for that would hold up every other check.
 """
 
-import os
 import socket
 import struct
 from collections import deque
@@ -17,10 +16,9 @@ from jeepney.bus import get_connectable_addresses
 from jeepney.low_level import Header, HeaderFields, Message, MessageFlag, MessageType
 from jeepney.wrappers import DBusAddress, new_method_call
 
+from vedette.agent.bus import ADDRESS_VARIABLE, address
 from vedette.agent.loop import Loop, Timer
 
-ADDRESS_VARIABLE: Final = "DBUS_SYSTEM_BUS_ADDRESS"
-DEFAULT_ADDRESS: Final = "unix:path=/var/run/dbus/system_bus_socket"
 BUS: Final = "org.freedesktop.DBus"
 BUS_PATH: Final = "/org/freedesktop/DBus"
 
@@ -266,11 +264,6 @@ def _parse(raw: bytes) -> tuple[Header, tuple[Any, ...] | None]:
 
 _NO_REPLY: Final = Reply(error=NO_REPLY, sentence=f"no answer within {CALL_S:g} s")
 _TOO_LARGE: Final = Reply(error="org.freedesktop.DBus.Error.LimitsExceeded", sentence="the answer is too large")
-
-
-def address() -> str:
-    """Where the system bus is, as the environment or the specification has it."""
-    return os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS
 
 
 def _connect() -> socket.socket:

@@ -1,15 +1,26 @@
 """Calls to the device API with the device's token: renewed once when it is refused."""
 
 from collections.abc import Callable
+from typing import Protocol
 
-from vedette.agent.uplink.auth import Token, TokenFile
+from vedette.agent.uplink.auth import Token
 from vedette.agent.uplink.transport import Answer, Transport
+
+
+class Tokens(Protocol):
+    """Where the last token is kept."""
+
+    def load(self) -> Token | None: ...
+
+    def save(self, token: Token) -> None: ...
+
+    def forget(self) -> None: ...
 
 
 class Api:
     """The server as this device may call it."""
 
-    def __init__(self, transport: Transport, tokens: TokenFile, authenticate: Callable[[], Token]) -> None:
+    def __init__(self, transport: Transport, tokens: Tokens, authenticate: Callable[[], Token]) -> None:
         self._transport, self._tokens, self._authenticate = transport, tokens, authenticate
         self._token = tokens.load()
 

@@ -47,7 +47,7 @@ def authenticate(transport: Transport, conf: MenderConf, paths: Paths) -> Token:
     if answer.status == 401:
         raise NotAccepted(f"{conf.server_url} has not accepted this device: {answer.says}")
     token = answer.body.decode("ascii", errors="replace").strip()
-    if answer.status != 200 or answer.is_page or not _fits_a_header(token):
+    if answer.status != 200 or answer.is_page or not fits_a_header(token):
         raise transport.trouble("authentication", answer)
     return Token(value=token, ours=answer.headers.get("X-Vedette") is not None)
 
@@ -96,6 +96,6 @@ def _compact(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _fits_a_header(token: str) -> bool:
+def fits_a_header(token: str) -> bool:
     """To a device a token is opaque: one word that can be sent back."""
     return 0 < len(token) <= MAX_TOKEN and token.isascii() and token.isprintable() and " " not in token

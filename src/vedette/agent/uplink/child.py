@@ -3,8 +3,10 @@
 import os
 import select
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from vedette.agent import log, menderconf
+from vedette.agent import bus, log, menderconf
 from vedette.agent.menderconf import MenderConf
 from vedette.agent.paths import Paths
 from vedette.agent.settings import Settings
@@ -14,7 +16,10 @@ from vedette.agent.uplink.api import Api
 from vedette.agent.uplink.auth import Token
 from vedette.agent.uplink.backoff import EAGER_ASKS, Draw, NotAccepted, TryLater, delay_s, pending_s
 from vedette.clock import Clock
-from vedette.errors import VedetteError
+from vedette.errors import NotFound, VedetteError
+
+if TYPE_CHECKING:
+    from vedette.agent.uplink.mender_client import MenderClient
 
 LINGER_S = 10.0  # a burst of alerts costs one start
 LIFE_S = 600.0  # then a new child reads the configuration anew
@@ -67,15 +72,16 @@ class Child:
 
     def run(self) -> float | None:
         """Deliver until there is nothing left to do (None), or until we must wait: so many seconds."""
+        client = _mender_client()
         try:
-            conf = menderconf.read(self._paths.mender_conf)
+            conf = self._configuration(client)
             tls, warnings = transport.tls_context(conf)
             path = deliver.alert_path(self._settings.alert_url, conf.server_url, warnings.append)
             self._say_once(warnings)
             self._start_over_elsewhere(conf)
             line = transport.Transport(conf, tls, self._clock)
             try:
-                self._serve(line, conf, path)
+                self._serve(line, conf, path, client)
             finally:
                 line.close()
         except NotAccepted as trouble:
@@ -94,11 +100,35 @@ class Child:
         except VedetteError as trouble:
             self._complain(str(trouble))
             return self._draw(*BROKEN_S)
+        finally:
+            if client is not None:
+                client.close()
         return None
 
-    def _serve(self, line: transport.Transport, conf: MenderConf, path: str) -> None:
-        tokens = auth.TokenFile(self._paths.state_dir / "token", conf, self._paths.key)
-        api = Api(line, tokens, lambda: self._authenticate(line, conf))
+    def _configuration(self, client: "MenderClient | None") -> MenderConf:
+        """What mender.conf says, but a running Mender client knows better where its token is good."""
+        if client is not None and client.load() is None:
+            self._authenticate("the Mender client's server", client.fetch)
+        url = client.server_url if client is not None else ""
+        try:
+            conf = menderconf.read(self._paths.mender_conf)
+        except NotFound:
+            if not url:
+                raise
+            return MenderConf(server_url=url)
+        return replace(conf, server_url=url) if url else conf
+
+    def _serve(self, line: transport.Transport, conf: MenderConf, path: str, client: "MenderClient | None") -> None:
+        def authenticate() -> Token:
+            if client is None:
+                return self._authenticate(conf.server_url, lambda: auth.authenticate(line, conf, self._paths))
+            token = self._authenticate(conf.server_url, client.fetch)
+            if client.server_url not in ("", conf.server_url):
+                raise TryLater(f"the Mender client has gone over to {client.server_url}")
+            return token
+
+        tokens = client or auth.TokenFile(self._paths.state_dir / "token", conf, self._paths.key)
+        api = Api(line, tokens, authenticate)
         alerts = deliver.Alerts(self._store, api, path, log.warn)
         report = reports.Reports(self._store, api, self._clock, self._settings.confpush_interval, log.warn)
         end = self._clock.elapsed() + LIFE_S
@@ -138,9 +168,9 @@ class Child:
             self._set(REPORT_FAILURES, "0")
         return spoke
 
-    def _authenticate(self, line: transport.Transport, conf: MenderConf) -> Token:
+    def _authenticate(self, server: str, get: Callable[[], Token]) -> Token:
         try:
-            token = auth.authenticate(line, conf, self._paths)
+            token = get()
         except NotAccepted:
             if self._store.meta(ACCEPTED) == "1":
                 self._set(ASKED, str(EAGER_ASKS))  # nobody sits by a device that was thrown out
@@ -148,7 +178,7 @@ class Child:
             raise
         self._set(ACCEPTED, "1")
         self._set(ASKED, "0")
-        log.info(f"{conf.server_url} has accepted this device")
+        log.info(f"{server} has accepted this device")
         return token
 
     def _start_over_elsewhere(self, conf: MenderConf) -> None:
@@ -184,3 +214,12 @@ class Child:
     def _set(self, key: str, value: str) -> None:
         if (self._store.meta(key) or "") != value:  # a write costs a flush to the disk
             self._store.set_meta(key, value)
+
+
+def _mender_client() -> "MenderClient | None":
+    """The Mender client that runs on this device, None when there is none."""
+    if not bus.may_be_there():
+        return None
+    from vedette.agent.uplink import mender_client  # brings the bus
+
+    return mender_client.find()
