@@ -1,6 +1,7 @@
 """A message bus of our own, in its own process, and programs on it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import DBusConnection, Proxy, prep_socket
 from real_device import wait_until
 
+DBUS_DAEMON = shutil.which("dbus-daemon") or "dbus-daemon"
 CONFIG = """\
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -43,7 +45,7 @@ class Bus:
         config = self.directory / "bus.conf"
         config.write_text(CONFIG.format(address=self.address))
         self._process = subprocess.Popen(
-            ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile", "--print-address"],
+            [DBUS_DAEMON, f"--config-file={config}", "--nofork", "--nopidfile", "--print-address"],
             stdout=subprocess.PIPE,
         )
         assert self._process.stdout is not None
