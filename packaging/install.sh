@@ -16,8 +16,8 @@ set -eu
 fail() { echo "install.sh: $1" >&2; exit 1; }
 
 case "$#:${1-}" in
-    1:device) commands='mender-monitord mender-monitorctl' unit=mender-monitor extra='' ;;
-    1:server) commands='vedette' unit=vedette extra='[server]' ;;
+    1:device) commands='mender-monitord mender-monitorctl' unit=mender-monitor extra='' start=/usr/bin/mender-monitord ;;
+    1:server) commands='vedette' unit=vedette extra='[server]' start='/usr/bin/vedette server' ;;
     *) echo "usage: packaging/install.sh device|server" >&2; exit 2 ;;
 esac
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -64,5 +64,5 @@ if [ -z "$root" ] && [ -d /run/systemd/system ]; then
     systemctl restart "$unit"
     echo "$unit is running; its log: journalctl -u $unit"
 elif [ -z "$root" ]; then
-    echo "installed; systemd does not run here, so start it yourself: /usr/bin/${commands%% *}"
+    echo "installed; systemd does not run here, so start it yourself: $start"
 fi

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -118,7 +117,7 @@ def _environment(tree: Path, scratch: Path) -> None:
     (home / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
 
     locked = scratch / "requirements.txt"
-    locked.write_text("".join(_locked()))
+    locked.write_text(locked_requirements())
     # Into a prefix and not --target: a distribution that brings its sources along leaves them outside of site-packages.
     prefix = scratch / "prefix"
     pip = (
@@ -157,25 +156,28 @@ def _environment(tree: Path, scratch: Path) -> None:
         (tree / "usr/bin" / command).chmod(0o755)
 
 
-def _locked() -> Iterator[str]:
-    """The part of requirements.lock that a device needs, with its hashes."""
+def locked_requirements(*extras: str, besides: tuple[str, ...] = ()) -> str:
+    """The part of requirements.lock that a device needs, with its hashes; also what `extras` need, and `besides`."""
     blocks = {
         canonicalize_name(block.partition("==")[0]): re.sub(r"(?m)^\s*#.*\n?", "", block).rstrip() + "\n"
         for block in re.split(r"\n(?=[A-Za-z])", (SOURCE / "requirements.lock").read_text())
         if "==" in block.partition("\n")[0]
     }
-    for name in sorted(_needed()):
-        if name not in blocks:
-            raise Refused(f"{name} is not in requirements.lock (make lock)")
-        yield blocks[name]
+    needed = sorted({*_needed(*extras), *map(canonicalize_name, besides)})
+    if missing := [name for name in needed if name not in blocks]:
+        raise Refused(f"{', '.join(missing)} not in requirements.lock (make lock)")
+    return "".join(blocks[name] for name in needed)
 
 
-def _needed() -> set[NormalizedName]:
+def _needed(*extras: str) -> set[NormalizedName]:
     """Names of the distributions that the agent imports, and what these need in turn, here and on this Python."""
     project = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]
-    todo = [Requirement(each) for each in project["dependencies"]]
+    optional = project["optional-dependencies"]
+    todo = [
+        Requirement(each) for each in (*project["dependencies"], *(one for name in extras for one in optional[name]))
+    ]
     # The fast engine, where this machine could install it; without it the agent works all the same.
-    for each in map(Requirement, project["optional-dependencies"].get("fast", ())):
+    for each in map(Requirement, optional.get("fast", ())):
         if _installed(each.name):
             todo.append(each)
         else:
