@@ -17,10 +17,10 @@ from uuid import UUID, uuid4
 
 from vedette.agent import log, redact
 from vedette.agent.follow.position import Position
-from vedette.agent.states import QUIET, Deadline, State
+from vedette.agent.states import QUIET, Deadline, State, Verdict
 from vedette.clock import Clock, SystemClock
 from vedette.errors import Unavailable
-from vedette.model import Alert, Level, Origin, Subject
+from vedette.model import Alert, Details, Level, Origin, Subject
 from vedette.wire import outgoing
 
 VERSION: Final = 1
@@ -429,24 +429,63 @@ def _last_sequence(path: Path) -> int:
 
 
 def _dump_state(state: State) -> str:
-    subject, deadline = state.subject, state.deadline
-    return json.dumps({
+    table: dict[str, object] = {
+        "raised": state.raised,
         "alert_name": state.alert_name,
-        "subject": subject and [subject.name, subject.type, subject.status],
-        "deadline": deadline and [deadline.boot, deadline.elapsed_s, deadline.wall.isoformat()],
-    })  # fmt: skip
+        "subject": state.subject and [state.subject.name, state.subject.type, state.subject.status],
+        "deadline": state.deadline and _dump_moment(state.deadline),
+    }
+    if state.changes:
+        table["changes"] = [_dump_moment(each) for each in state.changes]
+    if state.flapping is not None:
+        verdict = state.flapping
+        table["flapping"] = {
+            "ok": verdict.ok,
+            "name": verdict.name,
+            "subject": [verdict.subject.name, verdict.subject.type, verdict.subject.status],
+            "description": verdict.subject.details.description if verdict.subject.details else "",
+            "level": verdict.level.value,
+            "expires_s": verdict.expires_s,
+            "flapping_name": verdict.flapping_name,
+        }
+    return json.dumps(table)
 
 
 def _load_state(body: str) -> State:
     table = json.loads(body)
-    subject, deadline = table["subject"], table["deadline"]
+    flapping = table.get("flapping")
     return State(
-        raised=True,
+        raised=table.get("raised", True),
         alert_name=table["alert_name"],
-        subject=subject and Subject(name=subject[0], type=subject[1], status=subject[2]),
-        deadline=deadline
-        and Deadline(boot=deadline[0], elapsed_s=deadline[1], wall=datetime.fromisoformat(deadline[2])),
+        subject=table["subject"] and _subject(table["subject"]),
+        deadline=table["deadline"] and _load_moment(table["deadline"]),
+        changes=tuple(_load_moment(each) for each in table.get("changes", ())),
+        flapping=flapping
+        and Verdict(
+            ok=flapping["ok"],
+            name=flapping["name"],
+            subject=_subject(flapping["subject"], flapping["description"]),
+            level=Level(flapping["level"]),
+            expires_s=flapping["expires_s"],
+            flapping_name=flapping["flapping_name"],
+        ),
     )
+
+
+def _subject(fields: list[str], description: str = "") -> Subject:
+    name, type_, status = fields
+    return Subject(
+        name=name, type=type_, status=status, details=Details(description=description) if description else None
+    )
+
+
+def _dump_moment(moment: Deadline) -> list[str | float]:
+    return [moment.boot, moment.elapsed_s, moment.wall.isoformat()]
+
+
+def _load_moment(fields: list[str]) -> Deadline:
+    boot, elapsed_s, wall = fields
+    return Deadline(boot=boot, elapsed_s=float(elapsed_s), wall=datetime.fromisoformat(wall))
 
 
 def _signed(value: int) -> int:

@@ -1,11 +1,16 @@
 """The kinds of checks. A new one is one file here and one line in KINDS."""
 
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final, Protocol, TypeGuard, cast
 
 from vedette.agent.checkfiles import CheckFile
-from vedette.agent.checks.log import LogCheck
+from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.lines import Block
+from vedette.agent.host import Host
+from vedette.agent.loop import Loop
+from vedette.agent.paths import Paths
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
 from vedette.errors import Invalid
@@ -13,7 +18,7 @@ from vedette.model import ConfiguredCheck
 
 
 class Check(Protocol):
-    """One check: what it looks at, and what it makes of it. Knows nothing of states, alerts sent, or time."""
+    """A check that judges lines: what it reads, and what it makes of it. Knows nothing of states, alerts, or time."""
 
     key: str  # "log_results-scan", unique on the device
     source: str  # a path, or "@" and a command
@@ -27,10 +32,63 @@ class Check(Protocol):
         ...
 
 
-KINDS: Final[Mapping[str, Callable[[CheckFile, Settings], Check]]] = {"log": LogCheck}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a check that looks by itself may use."""
+
+    loop: Loop
+    host: Host
+    paths: Paths
+    settings: Settings
+    inotify: Inotify
 
 
-def build(file: CheckFile, settings: Settings) -> Check:
+class Watch(Protocol):
+    """A check that looks by itself. Knows nothing of states or of alerts: it says what it sees, as often as it likes.
+
+    `start` and `stop` return at once; nothing in between may keep the loop waiting. What it says after `stop` is not
+    heard. When its file or the settings change, it is stopped and a new one is started.
+    """
+
+    key: str
+
+    def start(self, world: World, say: Callable[[Verdict], None]) -> None:
+        """Begin; every verdict goes to `say`, the first one as soon as there is one."""
+        ...
+
+    def stop(self) -> None:
+        """Stop looking, and end what was started."""
+        ...
+
+    def configured(self) -> ConfiguredCheck:
+        """As the server is told of it."""
+        ...
+
+
+Kind = Callable[[CheckFile, Settings], Check | Watch]
+
+
+def is_watch(check: Check | Watch) -> TypeGuard[Watch]:
+    return hasattr(check, "start")
+
+
+def _later(module: str, name: str) -> Kind:
+    """A kind whose module is imported once there is such a check: a device pays for what it uses."""
+
+    def make(file: CheckFile, settings: Settings) -> Check | Watch:
+        return cast(Kind, getattr(import_module(f"vedette.agent.checks.{module}"), name))(file, settings)
+
+    return make
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "log": _later("log", "LogCheck"),
+    "service": _later("service", "ServiceCheck"),
+    "dbus": _later("dbus", "DbusCheck"),
+}
+
+
+def build(file: CheckFile, settings: Settings) -> Check | Watch:
     """Make one check from its file. Raises Invalid when that cannot be: unknown kind, bad pattern, missing value."""
     kind = KINDS.get(file.subsystem)
     if kind is None:
