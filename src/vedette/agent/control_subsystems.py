@@ -53,6 +53,21 @@ def _log(name: str, arguments: list[str]) -> Assignments:
     return given
 
 
+def _service(name: str, arguments: list[str]) -> Assignments:
+    (kind,) = arguments
+    return [("SERVICE_NAME", name), ("SERVICE_TYPE", {"systemd": "systemd", "sysv": "sysV"}.get(kind.lower(), kind))]
+
+
+def _dbus(_name: str, arguments: list[str]) -> Assignments:
+    name, pattern, expression, *expiration = arguments
+    given: Assignments = [("DBUS_NAME", name), ("DBUS_PATTERN", pattern), ("DBUS_WATCH_EXPRESSION", expression)]
+    if expiration:
+        given.append(("DBUS_ALERT_EXPIRATION", durations.parse(expiration[0])))
+    return given
+
+
 SUBSYSTEMS: Final[Mapping[str, Subsystem]] = {
     "log": Subsystem(arguments="CHECK PATTERN FILE|@COMMAND [EXPIRATION]", least=2, most=3, assignments=_log),
+    "service": Subsystem(arguments="SERVICE systemd|sysV", least=1, most=1, assignments=_service),
+    "dbus": Subsystem(arguments="CHECK NAME PATTERN EXPRESSION [EXPIRATION]", least=3, most=4, assignments=_dbus),
 }

@@ -488,7 +488,7 @@ def test_run_levels_that_end_the_machine(tmp_path: Path) -> None:
     ("values", "why"),
     [
         ({}, "SERVICE_NAME is missing"),
-        ({"SERVICE_NAME": "cron", "SERVICE_TYPE": "upstart"}, "none of systemd, sysV"),
+        ({"SERVICE_NAME": "cron", "SERVICE_TYPE": "upstart"}, "neither systemd nor sysV"),
         ({"SERVICE_NAME": "../x"}, "no name of a service"),
         ({"SERVICE_NAME": "-x"}, "no name of a service"),
         ({"SERVICE_NAME": "a b"}, "no name of a service"),

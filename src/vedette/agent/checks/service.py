@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 TYPE: Final = "service"
 SYSTEMD: Final = "systemd"
 SYSV: Final = "sysV"
-TYPES: Final = (SYSTEMD, SYSV)
 
 BOOT_S: Final = 300.0
 """A service that was not started yet so long after the boot is not waited for any more."""
@@ -50,9 +49,10 @@ class ServiceCheck:
             raise Invalid("SERVICE_NAME is missing")
         if "/" in self.name or not self.name.isprintable() or self.name.startswith("-") or " " in self.name:
             raise Invalid(f"SERVICE_NAME {self.name!r} is no name of a service")
-        self.type = file.values.get("SERVICE_TYPE", "") or SYSTEMD
-        if self.type not in TYPES:
-            raise Invalid(f"SERVICE_TYPE {self.type!r} is none of {', '.join(TYPES)}")
+        given = file.values.get("SERVICE_TYPE", "") or SYSTEMD
+        if given.lower() not in (SYSTEMD, SYSV.lower()):
+            raise Invalid(f"SERVICE_TYPE {given!r} is neither {SYSTEMD} nor {SYSV}")
+        self.type = SYSTEMD if given.lower() == SYSTEMD else SYSV
         self._level = settings.default_service_alert_level
         self._watching: _Systemd | _SysV | None = None
 
