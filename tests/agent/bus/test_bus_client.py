@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from jeepney import DBusAddress, new_signal
 from private_bus import Bus
 
 from vedette.agent.bus import client as client_module
+from vedette.agent.bus import connection as connection_module
 from vedette.agent.bus.client import Client
 from vedette.agent.bus.connection import BUS, BUS_PATH, WINDOW, Call, Reply, Signal
 from vedette.agent.loop import Loop
@@ -133,6 +135,20 @@ def test_a_large_body_is_not_taken_apart_and_what_follows_is_heard(bus: Bus, loo
     assert (large.member, large.body, large.size) == ("Large", None, 3_000_004)
     assert small.body == ("x" * 60_000,)
     listener.client.close()
+
+
+def test_fields_of_a_header_that_nobody_knows_are_left_alone() -> None:
+    """As the specification wants; else whoever sends signals could end our connection."""
+    head = struct.pack("<cBBBII", b"l", 4, 0, 1, 0, 5)
+    fields = b"".join(
+        struct.pack("<BBcxI", code, 1, kind, len(text)) + text + b"\0" + bytes(-(9 + len(text)) % 8)
+        for code, kind, text in ((1, b"o", b"/a"), (2, b"s", b"test.Some"), (3, b"s", b"Heard"), (77, b"s", b"new"))
+    )
+    last = len(b"new\0") + 8  # behind it comes the padding of the header
+    size = len(fields) - (-last % 8)
+    raw = head + struct.pack("<I", size) + fields
+    message = connection_module._parse(raw, len(raw), 0)
+    assert (message.serial, message.fields) == (5, {1: "/a", 2: "test.Some", 3: "Heard", 77: "new"})
 
 
 def test_it_comes_back_when_the_bus_does(

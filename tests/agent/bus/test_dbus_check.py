@@ -140,6 +140,31 @@ def test_a_well_known_name_that_comes_counts(bus: Bus, loop: Loop) -> None:
     listening.check.stop()
 
 
+def test_what_is_sent_to_the_monitor_alone_does_not_count(bus: Bus, loop: Loop) -> None:
+    listening = Listening(loop, pattern="test")
+    bus_itself = DBusAddress("/org/freedesktop/DBus", bus_name="org.freedesktop.DBus", interface="org.freedesktop.DBus")
+    for name in bus.call(bus_itself, "ListNames")[0]:
+        if name.startswith(":"):
+            bus.signal("/a", "test.X", "A", "s", "test", to=name)
+    listening.says_nothing()
+    listening.check.stop()
+
+
+def test_a_number_of_a_descriptor_that_is_not_there_is_only_a_number(bus: Bus, loop: Loop) -> None:
+    """Whoever may send signals must not be able to end the monitor's connection with them."""
+    listening = Listening(loop, pattern="test")
+    message = new_signal(DBusAddress("/a", interface="test.X"), "A", "u", (7,))
+    raw = bytearray(message.serialise(1000))
+    position = raw.index(b"\x01u\0")
+    raw[position + 1 : position + 2] = b"h"
+    connection = bus.connect()
+    connection.sock.sendall(raw)
+    bus.signal("/b", "test.X", "B")
+    listening.wait(0.3)
+    assert "member=B" in shown(listening.says(1)[-1])
+    listening.check.stop()
+
+
 def test_of_a_flood_the_first_is_told_at_once_and_none_is_missed(bus: Bus, loop: Loop) -> None:
     listening = Listening(loop, pattern="needle", expression="interface='test.Flood'")
     sender = bus.connect()

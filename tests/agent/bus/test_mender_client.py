@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jeepney import DBusAddress
 from private_bus import Bus
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "uplink"))
@@ -15,7 +16,9 @@ from fake_server import Reply as Answer
 from sandbox_device import Device, names
 
 from vedette.agent.uplink import child, mender_client
+from vedette.agent.uplink.backoff import NotAccepted
 
+BUS_ITSELF = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
 NAME = "io.mender.AuthenticationManager"
 
 
@@ -128,6 +131,27 @@ def test_a_silent_client_costs_bounded_time_and_nothing_is_lost(
     assert device.deliver() is not None
     assert device.counts().owed == 1
     assert not server.asked
+
+
+def test_what_others_say_in_its_name_is_not_believed(
+    client: Client, device: Device, server: FakeServer, bus: Bus
+) -> None:
+    """Any user of the device may send a signal; with this one it would get the alerts."""
+    client.set(
+        token="",
+        next="",
+    )
+    client.start()
+    asked = mender_client.find()
+    assert asked is not None
+    for name in bus.call(BUS_ITSELF, "ListNames")[0]:
+        if name.startswith(":"):
+            change = ("io.mender.Authentication1", "JwtTokenStateChange", "ss", "stolen", "http://evil")
+            bus.signal("/io/mender/AuthenticationManager", *change, to=name)
+    with pytest.raises(NotAccepted):
+        asked.fetch()
+    assert asked.server_url == server.url
+    asked.close()
 
 
 def test_without_a_client_on_the_bus_the_device_authenticates_itself(

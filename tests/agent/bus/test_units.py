@@ -333,6 +333,26 @@ def test_a_systemd_that_starts_anew_is_subscribed_again(bus: Bus, world: World) 
     watched.check.stop()
 
 
+def test_what_others_say_in_its_name_does_not_count(bus: Bus, world: World) -> None:
+    """Any user of the device may send any signal to any connection."""
+    fake = Systemd(bus, cron=RUNNING)
+    fake.start()
+    watched = Watched(world, "cron").says(True)
+    unit = "/org/freedesktop/systemd1/unit/cron_2eservice"
+    lie = ("org.freedesktop.systemd1.Unit", {"ActiveState": ("s", "failed")}, [])
+    for name in bus.call(systemd_bus(), "ListNames")[0]:
+        if name.startswith(":"):
+            for path, signature, body in ((unit, "sa{sv}as", lie), (unit, "", ()), ("/", "s", ("x",))):
+                bus.signal(path, "org.freedesktop.DBus.Properties", "PropertiesChanged", signature, *body, to=name)
+            bus.signal("/", "org.freedesktop.DBus", "NameOwnerChanged", "s", "org.freedesktop.systemd1", to=name)
+    world.loop.call_later(0.2, world.loop.stop)
+    world.loop.run()
+    watched.says(True)
+    fake.set("cron", **FAILED)
+    watched.says(True, False)
+    watched.check.stop()
+
+
 # -- without a bus ---------------------------------------------------------------------------------------------------
 
 

@@ -9,11 +9,11 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from jeepney.auth import BEGIN, AuthenticationError, Authenticator
 from jeepney.bus import get_connectable_addresses
-from jeepney.low_level import Header, HeaderFields, Message, MessageFlag, MessageType
+from jeepney.low_level import Endianness, HeaderFields, MessageFlag, MessageType, parse_signature
 from jeepney.wrappers import DBusAddress, new_method_call
 
 from vedette.agent.bus import ADDRESS_VARIABLE, address
@@ -173,7 +173,7 @@ class Connection:
             self._skip -= skipped
             del self._buffer[: taken + skipped]
             self._needed = _FIXED
-            self._dispatch(*_parse(raw))
+            self._dispatch(_parse(raw, header_size, body_size))
 
     def _authenticate(self) -> None:
         if self._authenticator is None:
@@ -194,29 +194,28 @@ class Connection:
         self.name = str(reply.body[0])
         self._on_up()
 
-    def _dispatch(self, header: Header, body: tuple[Any, ...] | None) -> None:
-        fields = header.fields
-        if header.message_type is MessageType.signal:
+    def _dispatch(self, message: "_Message") -> None:
+        text, body = message.text, message.body
+        if message.type == MessageType.signal.value:
             self._on_signal(
                 Signal(
-                    sender=fields.get(HeaderFields.sender, ""),
-                    destination=fields.get(HeaderFields.destination, ""),
-                    path=fields.get(HeaderFields.path, ""),
-                    interface=fields.get(HeaderFields.interface, ""),
-                    member=fields.get(HeaderFields.member, ""),
-                    serial=header.serial,
-                    signature=fields.get(HeaderFields.signature, ""),
+                    sender=text(HeaderFields.sender),
+                    destination=text(HeaderFields.destination),
+                    path=text(HeaderFields.path),
+                    interface=text(HeaderFields.interface),
+                    member=text(HeaderFields.member),
+                    serial=message.serial,
+                    signature=text(HeaderFields.signature),
                     body=body,
-                    size=header.body_length,
+                    size=message.body_size,
                 )
             )
-        elif header.message_type is MessageType.error:
-            text = body[0] if body and isinstance(body[0], str) else ""
-            name = fields.get(HeaderFields.error_name, "")
-            self._answer(fields.get(HeaderFields.reply_serial, 0), Reply(error=name, sentence=text or name))
-        elif header.message_type is MessageType.method_return:
-            reply = Reply(body=body) if body is not None else _TOO_LARGE
-            self._answer(fields.get(HeaderFields.reply_serial, 0), reply)
+        elif message.type == MessageType.error.value:
+            sentence = body[0] if body and isinstance(body[0], str) else ""
+            name = text(HeaderFields.error_name) or "an error without a name"
+            self._answer(message.answers, Reply(error=name, sentence=sentence or name))
+        elif message.type == MessageType.method_return.value:
+            self._answer(message.answers, Reply(body=body) if body is not None else _TOO_LARGE)
         # Nobody has a reason to call us; a call is left unanswered.
 
     def _answer(self, serial: int, reply: Reply) -> None:
@@ -245,23 +244,56 @@ class Connection:
             self._on_lost(reason)
 
 
+@dataclass(frozen=True, slots=True)
+class _Message:
+    type: int
+    serial: int
+    fields: dict[int, Any]  # by their codes; those that we do not know are left alone, as the specification wants
+    body: tuple[Any, ...] | None
+    body_size: int
+
+    def text(self, field: HeaderFields) -> str:
+        return str(self.fields.get(field.value, ""))
+
+    @property
+    def answers(self) -> int:
+        """The serial of the call that this replies to, 0 for none."""
+        serial = self.fields.get(HeaderFields.reply_serial.value, 0)
+        return serial if isinstance(serial, int) else 0
+
+
+def _order(head: bytes | bytearray) -> Endianness:
+    if head[0] not in b"lB":
+        raise Lost("it sends what is no message")
+    return Endianness.little if head[0] in b"l" else Endianness.big
+
+
 def _sizes(head: bytearray) -> tuple[int, int]:
     """Bytes of the header with its padding, and of the body. Source: D-Bus Specification, "Message Format"."""
-    order: Literal["little", "big"] = "little" if head[:1] == b"l" else "big"
-    body_size, fields_size = int.from_bytes(head[4:8], order), int.from_bytes(head[12:16], order)
-    if head[0] not in b"lB" or body_size > _SIZE_MAX or fields_size > _SIZE_MAX:
+    body_size, fields_size = struct.unpack_from(f"{_order(head).struct_code()}4xI4xI", head)
+    if body_size > _SIZE_MAX or fields_size > _SIZE_MAX:
         raise Lost("it sends what is no message")
     return (_FIXED + fields_size + 7) // 8 * 8, body_size
 
 
-def _parse(raw: bytes) -> tuple[Header, tuple[Any, ...] | None]:
+def _parse(raw: bytes, header_size: int, body_size: int) -> _Message:
+    """`raw` is the header and, unless it is too large, the body."""
+    order = _order(raw)
     try:
-        header, _ = Header.from_buffer(raw)
-        return header, Message.from_buffer(raw).body if header.body_length <= BODY_MAX else None
-    except (ValueError, LookupError, AssertionError, struct.error, RecursionError):
+        pairs, _ = _FIELDS.parse_data(raw, 12, order)
+        fields = {code: value for code, (_, value) in pairs}
+        body: tuple[Any, ...] | None = None
+        if body_size <= BODY_MAX:
+            arguments = parse_signature(list(f"({fields.get(HeaderFields.signature.value, '')})"))
+            body = arguments.parse_data(raw, header_size, order, fds=_NO_FDS)[0]
+    except (ValueError, LookupError, TypeError, AssertionError, struct.error, RecursionError):
         raise Lost("it sends what is no message") from None
+    serial: int = struct.unpack_from(f"{order.struct_code()}8xI", raw)[0]
+    return _Message(raw[1], serial, fields, body, body_size)
 
 
+_FIELDS: Final = parse_signature(list("a(yv)"))
+_NO_FDS: Final = range(1 << 32)  # descriptors are never passed to us: their number stands for itself
 _NO_REPLY: Final = Reply(error=NO_REPLY, sentence=f"no answer within {CALL_S:g} s")
 _TOO_LARGE: Final = Reply(error="org.freedesktop.DBus.Error.LimitsExceeded", sentence="the answer is too large")
 

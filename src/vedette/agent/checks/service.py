@@ -78,6 +78,7 @@ class ServiceCheck:
         return Verdict(
             ok=is_running,
             name=f"Service {self.name} not running",
+            flapping_name=f"Service {self.name} going up and down",
             level=self._level,
             subject=Subject(
                 name=self.name,

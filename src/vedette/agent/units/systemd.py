@@ -42,7 +42,7 @@ class Systemd:
         self._watchers: dict[str, list[See]] = {}
         self._values: dict[str, dict[str, Any]] = {}  # properties of units by name, what PROPERTIES lists
         self._names: dict[str, str] = {}  # object path -> name
-        self._present = False  # on the bus, and asked
+        self._owner = ""  # systemd's own name on the bus: only what comes from there counts; "": not there
         self._poll_planned = False
         self._retry: Timer | None = None
         self._systemctl = Systemctl(loop, host, POLL_S, self._tell)
@@ -64,7 +64,7 @@ class Systemd:
     def watch(self, name: str, see: See) -> None:
         """Tell `see` of the unit `name`: soon, and whenever something has changed."""
         self._watchers.setdefault(name, []).append(see)
-        if self._present:
+        if self._owner:
             self._load(name)
         elif self._client.is_down:
             self._poll()
@@ -78,7 +78,7 @@ class Systemd:
                 del self._names[path]
                 self._manage_match("RemoveMatch", path)
             self._values.pop(name, None)
-            if not self._present and self._client.is_down:
+            if not self._owner and self._client.is_down:
                 self._poll()
         if not self._watchers:
             self._client.close()
@@ -94,7 +94,7 @@ class Systemd:
 
         "" when nobody says. No answer at all when the bus goes away meanwhile.
         """
-        if self._present:
+        if self._owner:
             call = _call(MANAGER_PATH, GET_SET, "Get", "ss", MANAGER, "SystemState")
             self._client.call(call, lambda reply: answer("" if reply.error else str(reply.body[0][1])))
             return
@@ -112,14 +112,14 @@ class Systemd:
         """First hear of changes, then ask: so none is lost between."""
         self._bus_call("AddMatch", f"type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{SYSTEMD}'")
         call = Call(
-            destination=BUS, path=BUS_PATH, interface=BUS, member="NameHasOwner", signature="s", body=(SYSTEMD,)
+            destination=BUS, path=BUS_PATH, interface=BUS, member="GetNameOwner", signature="s", body=(SYSTEMD,)
         )
-        self._client.call(call, lambda reply: self._begin() if reply.body == (True,) else self._on_away())
+        self._client.call(call, lambda reply: self._on_away() if reply.error else self._begin(str(reply.body[0])))
 
-    def _begin(self) -> None:
+    def _begin(self, owner: str) -> None:
         """systemd is there, and knows nothing of us."""
         self._systemctl.watch(())
-        self._present = True
+        self._owner = owner
         self._names.clear()
         self._bus_call("AddMatch", f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='Reloading'")
         self._client.call(_call(MANAGER_PATH, MANAGER, "Subscribe"), lambda reply: None)
@@ -128,7 +128,7 @@ class Systemd:
 
     def _on_away(self) -> None:
         """No bus, or no systemd on it."""
-        self._present = False
+        self._owner = ""
         self._names.clear()
         self._poll()
 
@@ -140,7 +140,7 @@ class Systemd:
 
     def _poll_now(self) -> None:
         self._poll_planned = False
-        if not self._present:
+        if not self._owner:
             self._systemctl.watch(tuple(self._watchers))
 
     def _load(self, name: str) -> None:
@@ -174,17 +174,21 @@ class Systemd:
         self._client.call(_call(path, GET_SET, "GetAll", "s", UNIT), answered)
 
     def _on_signal(self, signal: Signal) -> None:
-        if signal.body is None:
+        """Anybody on the bus may send us a signal that looks like one of these, but not with this sender."""
+        if signal.body is None or signal.sender not in (BUS, self._owner):
             return
-        if signal.member == "NameOwnerChanged" and signal.sender == BUS and signal.body[0] == SYSTEMD:
-            if signal.body[2]:
-                self._begin()
-            else:
-                self._on_away()
-        elif signal.member == "Reloading" and signal.body == (False,):  # unit files have come, changed, gone
-            for name in self._watchers:
-                self._load(name)
-        elif signal.member == "PropertiesChanged" and signal.path in self._names and signal.body[0] == UNIT:
+        kind = (signal.member, signal.signature)
+        if signal.sender == BUS:
+            if kind == ("NameOwnerChanged", "sss") and signal.body[0] == SYSTEMD:
+                if signal.body[2]:
+                    self._begin(signal.body[2])
+                else:
+                    self._on_away()
+        elif kind == ("Reloading", "b"):
+            if signal.body == (False,):  # it is done: unit files have come, changed, gone
+                for name in self._watchers:
+                    self._load(name)
+        elif kind == ("PropertiesChanged", "sa{sv}as") and signal.path in self._names and signal.body[0] == UNIT:
             _, changed, invalidated = signal.body
             if "ActiveState" not in changed or set(PROPERTIES).intersection(invalidated):
                 self._ask(signal.path)
@@ -209,7 +213,7 @@ class Systemd:
             self._retry = self._loop.call_later(RETRY_S, self._again)
 
     def _again(self) -> None:
-        if self._present:
+        if self._owner:
             for name in self._watchers:
                 self._load(name)
 

@@ -57,6 +57,7 @@ class MenderClient:
     def __init__(self) -> None:
         self._loop = Loop()
         self._lost = ""
+        self._owner = ""  # the client's own name on the bus: only what comes from there is believed
         self._changes: list[tuple[str, str]] = []  # tokens and servers that the client told of
         self._server_url = ""
         try:
@@ -70,7 +71,9 @@ class MenderClient:
 
     def is_there(self) -> bool:
         """Is a client on the bus? Raises Lost when the bus is gone."""
-        return self._ask(_bus_call("NameHasOwner", NAME)).body == (True,)
+        reply = self._ask(_bus_call("GetNameOwner", NAME))
+        self._owner = "" if reply.error else str(reply.body[0])
+        return bool(self._owner)
 
     @property
     def server_url(self) -> str:
@@ -97,6 +100,8 @@ class MenderClient:
         try:
             rule = f"type='signal',sender='{NAME}',interface='{INTERFACE}',member='{CHANGED}'"
             self._ask(_bus_call("AddMatch", rule))
+            if not self.is_there():
+                raise Lost("it is no longer there")
             self._changes.clear()
             reply = self._ask(_client_call("FetchJwtToken"))
             if reply.error:
@@ -125,7 +130,8 @@ class MenderClient:
         return Token(value=token, ours=False) if fits_a_header(token) else None
 
     def _on_signal(self, signal: Signal) -> None:
-        if signal.member == CHANGED and signal.interface == INTERFACE and signal.body and len(signal.body) == 2:
+        kind = (signal.sender, signal.interface, signal.member, signal.signature)
+        if kind == (self._owner, INTERFACE, CHANGED, "ss") and signal.body is not None:
             self._changes.append((str(signal.body[0]), str(signal.body[1])))
             self._loop.stop()
 
