@@ -165,6 +165,19 @@ A check that is enabled already takes effect as it is now. Nothing needs a resta
 
   mender-monitorctl create log results-scan "CVE.*HIGH" "/tmp/results-scan" 2d
   mender-monitorctl enable log results-scan
+
+Other subsystems:
+
+create service SERVICE systemd|sysV
+  raises when the service does not run, or goes up and down; the check has its name
+
+  mender-monitorctl create service cron systemd
+
+create dbus CHECK NAME PATTERN EXPRESSION [EXPIRATION]
+  raises when a signal comes over the system's message bus that the match rule
+  EXPRESSION lets through and PATTERN matches; one of the two may be ""
+
+  mender-monitorctl create dbus battery upower "" "interface='org.freedesktop.UPower.Device'" 5m
 """,
     ),
     "enable": _Command(_enable, "SUBSYSTEM CHECK", "switch a check on"),
