@@ -35,7 +35,7 @@ wait_for() {
     local tries=0
     until "$@" >/tmp/last 2>&1; do
         tries=$((tries + 1))
-        [ $tries -lt 300 ] || { echo "waited in vain for: $*; it says: $(cat /tmp/last)" >&2; tail -n 20 /tmp/*.log; exit 1; }
+        [ $tries -lt 300 ] || { echo "waited in vain for: $*"; tail -n 20 /tmp/last /tmp/*.log; exit 1; }
         sleep 0.1
     done
 }

@@ -69,9 +69,17 @@ def test_from_the_checkout_to_the_alert_and_on_with_the_package(machine: Machine
         (machine.root / "source").mkdir(exist_ok=True)
         machine.put(SOURCE / name, f"/source/{name}")
     (machine.root / "tmp/person").write_text(PERSON)
-    for name, text in (("systemctl", SYSTEMCTL), ("pid-change", PID_CHANGE)):
-        (machine.root / "usr/local/bin" / name).write_text(text)
-        (machine.root / "usr/local/bin" / name).chmod(0o755)
+    programs = {
+        "usr/local/bin/systemctl": SYSTEMCTL,
+        "usr/local/bin/pid-change": PID_CHANGE,
+        # The private network has no interface whose address could tell this device from others.
+        "usr/share/mender/identity/mender-device-identity": "#!/bin/sh\necho mac=02:00:00:00:00:01\n",
+    }
+    for name, text in programs.items():
+        path = machine.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
 
     said = machine.type(
         "cd /source\n"
@@ -87,13 +95,14 @@ def test_from_the_checkout_to_the_alert_and_on_with_the_package(machine: Machine
         + "\n".join(checks) + "\n"
         "echo 'CVE-2026-4242 HIGH' >> /tmp/results-scan\n"
         "touch /tmp/pid-changes\n"
-        "/opt/vedette/bin/python /tmp/person 2\n"
+        "person() { /opt/vedette/bin/python /tmp/person \"$1\" || { tail /tmp/*.log; exit 1; }; }\n"
+        "person 2\n"
         # Later the same device goes over to the package.
         "kill $(cat /run/monitoring-client.pid)\n"
         "dpkg -i /tmp/monitor.deb\n"
         "start_monitor\n"
         "mender-monitorctl disable log pid-change\n"
-        "/opt/vedette/bin/python /tmp/person 3\n"
+        "person 3\n"
         "stop_monitor\n"
         "kill $server; wait $server\n"
         "readlink -f /usr/bin/mender-monitord\n"

@@ -1,0 +1,417 @@
+"""Side by side with what a user would take instead: latency, idle weight, sustained rate, start-up, writes per alert.
+
+Every program gets the same lines in the same files, in one run on one machine. The monitor's figures hold more than
+those of the others: what it announces is on disk, synced, with its context, so that it survives a power cut; they pass
+the line on. So its latency is given twice, with its store on the disk and with its store in memory.
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench import rivals
+from bench.rivals import RIVALS, Rival, Running, address, hit
+from vedette.demo.stage import Stage
+
+MANY = 1000
+"""Files, and patterns, where many are measured."""
+IDLE_S = 60
+IDLE_FILES, IDLE_CHECKS = 100, 50
+RATE_MB = 1000
+RATE_WRITERS = (1, 16)
+ALERTS = 100
+WITHIN_S = 30.0
+MEMORY = Path("/dev/shm")
+
+
+def measure(stage: Stage) -> list[str]:
+    """Markdown lines. Takes some five minutes; says on the way what it does and what it leaves out."""
+    present = [rival for rival in RIVALS if not rival.missing]
+    absent = [rival.name for rival in RIVALS if rival.missing]
+    lines = ["## Beside what one would take instead", ""]
+    lines += [", ".join(f"{each.name.replace(' and', ',')} {rivals.version(each)}" for each in present) + ".", ""]
+    if absent:
+        stage.say(f"not installed and left out: {', '.join(absent)}")
+        lines += [f"Not installed and left out: {', '.join(absent)}.", ""]
+    return [
+        *lines,
+        *_latency(stage, present),
+        *_idle(stage, present),
+        *_rate(stage),
+        *_start(stage, present),
+        *_writes(stage),
+    ]
+
+
+def table(head: str, rows: Sequence[Sequence[object]]) -> list[str]:
+    columns = head.count("|") + 1
+    return [f"| {head} |", "|" + " --- |" * columns, *("| " + " | ".join(map(str, row)) + " |" for row in rows), ""]
+
+
+# -- (b) latency -------------------------------------------------------------------------------------------------------
+
+
+def _latency(stage: Stage, present: Sequence[Rival]) -> list[str]:
+    rows = []
+    for count in (1, MANY):
+        stage.say(f"latency with {count} followed files ...")
+        for name, memory in (("**vedette**", False), ("**vedette**, store in memory", True)):
+            with _place(stage, memory=memory) as place:
+                files = _files(place, count)
+                samples = 200
+                checks = [
+                    (f"hit-{number}", f"hit from {address(number)}".replace(".", r"\."), files[number % count])
+                    for number in range(max(samples, count))
+                ]
+                running = rivals.vedette(_new(place), checks)
+                try:
+                    ready = running.wait_for(f"watching {len(checks)} checks", WITHIN_S)
+                    taken = _samples(running, files, samples, 0.01) if ready else []
+                finally:
+                    running.stop()
+            rows.append((name, count, *_spread(taken)))
+        for rival in present:
+            with _place(stage) as place:
+                files = _files(place, count)
+                running = rival.start(_new(place), files, [rivals.PATTERN])
+                try:
+                    ready = all(_prime(running, path, 9000 + 100 * n) for n, path in enumerate({files[0], files[-1]}))
+                    taken = _samples(running, files, rival.samples, rival.rests_s) if ready else []
+                finally:
+                    running.stop()
+            rows.append((rival.name, count, *_spread(taken)))
+    return [
+        "### From the write of a line to its detection",
+        "",
+        "One line at a time, into each file in turn. The monitor has a check for each line (200 on one file) or file",
+        "(1000); the others have one pattern. Expected: median < 0.5 ms, p99 < 5 ms.",
+        "",
+        *table("program | files | samples | median ms | p99 ms", rows),
+    ]
+
+
+def _samples(running: Running, files: Sequence[Path], count: int, rest_s: float) -> list[float]:
+    """Seconds, each from the write to the announcement; those that never came are left out, and missed in the count."""
+    taken = []
+    for number in range(count):
+        path = files[number % len(files)]
+        time.sleep(rest_s)
+        with path.open("ab", buffering=0) as file:
+            begun = time.monotonic()
+            file.write(hit(number).encode())
+            if running.wait_for(running.announced(number), WITHIN_S):
+                taken.append(time.monotonic() - begun)
+    return taken
+
+
+def _prime(running: Running, path: Path, number: int) -> bool:
+    """Write lines into a file until the program has announced one of them: now it is at work."""
+    for attempt in range(int(rivals.START_WITHIN_S / 2)):
+        with path.open("ab", buffering=0) as file:
+            file.write(hit(number + attempt).encode())
+        if running.wait_for(address(number + attempt), 2):
+            return True
+        if running.processes[0].poll() is not None:
+            return False
+    return False
+
+
+def _spread(taken: Sequence[float]) -> tuple[object, ...]:
+    if not taken:
+        return (0, "did not start", "")
+    ordered = sorted(taken)
+    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    return (len(taken), f"{statistics.median(ordered) * 1000:.2f}", f"{p99 * 1000:.1f}")
+
+
+# -- (c) idle ----------------------------------------------------------------------------------------------------------
+
+
+def _idle(stage: Stage, present: Sequence[Rival]) -> list[str]:
+    """All programs at once, each with files of its own: nothing happens, so none is in another's way."""
+    stage.say(f"idle, {IDLE_S} s of nothing ...")
+    with _place(stage) as place:
+        runs: list[tuple[str, int, int, Running]] = []
+        patterns = [
+            rivals.PATTERN,
+            *(f"event number {number} of [a-z]+ from 10[0-9.]+" for number in range(IDLE_CHECKS - 1)),
+        ]
+        try:
+            for count in (1, IDLE_FILES, MANY):
+                files = _files(place, count)
+                checks = [(f"check-{number}", pattern, files[0]) for number, pattern in enumerate(patterns)]
+                checks += [(f"file-{number}", rivals.PATTERN, path) for number, path in enumerate(files[1:])]
+                running = rivals.vedette(_new(place), checks)
+                runs.append(("**vedette**", count, len(checks), running))
+                running.wait_for(f"watching {len(checks)} checks", WITHIN_S)
+                for rival in present if count < MANY else ():
+                    files = _files(place, count)
+                    running = rival.start(_new(place), files, patterns)
+                    runs.append((rival.name, count, len(patterns), running))
+                    _prime(running, files[-1], 9000)
+            time.sleep(15)  # what was started settles
+            before = [running.cost() for *_, running in runs]
+            time.sleep(IDLE_S)
+            after = [running.cost() for *_, running in runs]
+        finally:
+            for *_, running in runs:
+                running.stop()
+    rows = [
+        (
+            name,
+            count,
+            checks_,
+            f"{new.cpu_s - old.cpu_s:.2f}",
+            new.wakeups - old.wakeups,
+            f"{new.rss_mb:.1f}",
+            f"{new.pss_mb:.1f}",
+        )
+        for (name, count, checks_, _), old, new in zip(runs, before, after, strict=True)
+    ]
+    return [
+        f"### Idle for {IDLE_S} s, all programs with all their processes",
+        "",
+        f"{IDLE_CHECKS} patterns on every file; the monitor: {IDLE_CHECKS} checks on one file and one on each other.",
+        "Expected of the monitor: no wake-up, no CPU, RSS < 18 MB with 100 files, less than 1 kB for a further one.",
+        "",
+        *table("program | files | checks or patterns | CPU s | wake-ups | RSS MB | PSS MB", rows),
+    ]
+
+
+# -- (d) sustained rate ------------------------------------------------------------------------------------------------
+
+WRITER = """
+import os, sys
+path, megabytes, last = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+line = b"Nov 23 09:31:15 host app[4242]: request 7f3a served in 12 ms, nothing to be seen here, going on with it\\n"
+block = line * (65536 // len(line))
+fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+for _ in range(int(megabytes * 1e6 / len(block))):
+    os.write(fd, block)
+os.write(fd, last.encode() + b"\\n")
+"""
+
+
+def _rate(stage: Stage) -> list[str]:
+    rows = []
+    for writers in RATE_WRITERS:
+        figures = []
+        for name in ("vedette", "tail"):
+            stage.say(f"sustained rate, {writers} writers, {name} ...")
+            with _place(stage, memory=True) as place:
+                files = _files(place, writers)
+                if name == "vedette":
+                    checks = [(f"hit-{number}", rivals.PATTERN, path) for number, path in enumerate(files)]
+                    running = rivals.vedette(_new(place), checks)
+                    running.wait_for(f"watching {len(checks)} checks", WITHIN_S)
+                else:
+                    running = rivals.tail_grep(_new(place), files, [rivals.PATTERN])
+                    _prime(running, files[-1], 9000)
+                try:
+                    figures.append(_flood(running, files))
+                finally:
+                    running.stop()
+        (rate, rss), (other, _) = figures
+        rows.append((writers, f"{rate:.0f}", f"{other:.0f}", f"{rate / other:.1f}", f"{rss:.1f}"))
+    return [
+        "### Sustained: writers at full speed until everything is read",
+        "",
+        f"{RATE_MB} MB in all, in memory; writers and readers share the cores; the last line of each file matches.",
+        "Expected: twice.",
+        "",
+        *table(
+            "writers | **vedette** MB/s | `tail -F`, `grep --line-buffered` MB/s | ratio | most RSS of vedette MB", rows
+        ),
+    ]
+
+
+def _flood(running: Running, files: Sequence[Path]) -> tuple[float, float]:
+    """MB/s until the last line of every file is announced, and the most RSS on the way, MB."""
+    begun = time.monotonic()
+    share = RATE_MB / len(files)
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, path, str(share), hit(number).strip()])
+        for number, path in enumerate(files)
+    ]
+    rss, left = 0.0, {running.announced(number) for number in range(len(files))}
+    while left and time.monotonic() < begun + 120:
+        rss = max(rss, running.cost().rss_mb)
+        running.wait_for("\0", 0.05)  # never comes: collects what is announced
+        left = {each for each in left if each.encode() not in running.seen}
+    seconds = time.monotonic() - begun
+    for writer in writers:
+        writer.wait()
+    return (RATE_MB / seconds if not left else 0.0), rss
+
+
+# -- (e) start-up ------------------------------------------------------------------------------------------------------
+
+
+def _start(stage: Stage, present: Sequence[Rival]) -> list[str]:
+    stage.say(f"start to first detection with {MANY} patterns ...")
+    patterns = [f"component {number} has been hit from 10[0-9.]+" for number in range(MANY)]
+    line = f"{time.strftime('%Y-%m-%dT%H:%M:%S')} sshd: component 7 has been hit from {address(7)}\n"
+    rows = []
+    with _place(stage) as place:
+        files = _files(place, 1)
+        root = _new(place)
+        checks = [(f"component-{number}", pattern, files[0]) for number, pattern in enumerate(patterns)]
+        running = rivals.vedette(root, checks)  # fills its caches
+        running.wait_for(f"watching {MANY} checks", 60)
+        files[0].write_text("nothing yet\n")
+        time.sleep(5)
+        running.stop()
+        taken = []
+        for number in range(5):
+            with files[0].open("a") as file:
+                file.write(line.replace("component 7 ", f"component {number} "))
+            begun = time.monotonic()
+            running = rivals.start_daemon(root)
+            if running.wait_for(f"(log_component-{number})", 60):
+                taken.append(time.monotonic() - begun)
+            running.stop()
+        rows.append(("**vedette**, checks cached", f"{statistics.median(taken):.2f}" if taken else "never"))
+    for rival in present:
+        if rival.program not in ("grep", "mtail", "sec", "rsyslogd"):
+            continue
+        with _place(stage) as place:
+            files = _files(place, 1)
+            begun = time.monotonic()
+            running = rival.start(_new(place), files, patterns)
+            seconds = None
+            while time.monotonic() < begun + 20 and seconds is None:
+                with files[0].open("a") as file:
+                    file.write(line)
+                if running.wait_for(address(7), 0.02):
+                    seconds = time.monotonic() - begun
+            running.stop()
+        rows.append((rival.name, f"{seconds:.2f}" if seconds is not None else "> 20"))
+    return [
+        f"### From the start of the program to the first detection, {MANY} patterns",
+        "",
+        "Median of 5 for the monitor, one start of the others. Expected: < 0.3 s.",
+        "",
+        *table("program | seconds", rows),
+    ]
+
+
+# -- (f) writes --------------------------------------------------------------------------------------------------------
+
+
+def _writes(stage: Stage) -> list[str]:
+    stage.say(f"writes per alert, {ALERTS} alone and {ALERTS} in a burst ...")
+    rows = []
+    with _place(stage) as place:
+        files = _files(place, 1)
+        checks = [
+            (f"hit-{number}", f"hit from {address(number)}".replace(".", r"\."), files[0])
+            for number in range(2 * ALERTS + 1)
+        ]
+        running = rivals.vedette(_new(place), checks)
+        try:
+            running.wait_for(f"watching {len(checks)} checks", WITHIN_S)
+            with files[0].open("ab", buffering=0) as file:
+                file.write(hit(2 * ALERTS).encode())
+                running.wait_for(f"(log_hit-{2 * ALERTS})", WITHIN_S)
+                for name, numbers in (("one at a time", range(ALERTS)), ("in one burst", range(ALERTS, 2 * ALERTS))):
+                    pid = running.processes[0].pid
+                    with _syncs(pid) as syncs:
+                        before = _io(pid)
+                        if name == "in one burst":
+                            file.write("".join(map(hit, numbers)).encode())
+                            running.wait_for(f"(log_hit-{numbers[-1]})", WITHIN_S)
+                        else:
+                            for number in numbers:
+                                file.write(hit(number).encode())
+                                running.wait_for(f"(log_hit-{number})", WITHIN_S)
+                        after = _io(pid)
+                    written = (after["write_bytes"] - before["write_bytes"]) / ALERTS
+                    calls = (after["syscw"] - before["syscw"]) / ALERTS
+                    rows.append(
+                        (name, f"{written / 1024:.1f}", f"{calls:.1f}", f"{syncs[0] / ALERTS:.2f}" if syncs else "?")
+                    )
+        finally:
+            running.stop()
+    return [
+        "### What an alert writes on the device",
+        "",
+        "Pages handed to the block layer by the daemon (/proc/PID/io; the file system's journal is not in it), for an",
+        "alert with 30 lines of context, stored, not delivered. Syncs as counted by strace, where it is installed.",
+        "",
+        *table("alerts | kB an alert | writes an alert | syncs an alert", rows),
+    ]
+
+
+def _io(pid: int) -> dict[str, int]:
+    pairs = (line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    return {name: int(value) for name, value in pairs}
+
+
+@contextmanager
+def _syncs(pid: int) -> Iterator[list[int]]:
+    """Filled at the end with the number of fsync(2) and fdatasync(2) of the process; stays empty without strace."""
+    counted: list[int] = []
+    if shutil.which("strace") is None:
+        yield counted
+        return
+    with tempfile.NamedTemporaryFile("r") as trace:
+        tracer = subprocess.Popen(
+            ["strace", "-f", "-q", "-e", "trace=fsync,fdatasync", "-o", trace.name, "-p", str(pid)],
+            stderr=subprocess.DEVNULL,
+        )
+        status = Path(f"/proc/{pid}/status")
+        end = time.monotonic() + 5
+        while "TracerPid:\t0\n" in status.read_text() and tracer.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        try:
+            yield counted
+        finally:
+            traced = tracer.poll() is None
+            tracer.terminate()
+            tracer.wait()
+            if traced:
+                counted.append(sum("sync(" in line for line in trace.read().splitlines()))
+
+
+# -- places ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _place(stage: Stage, *, memory: bool = False) -> Iterator[Path]:
+    """A directory that is gone afterwards; in memory where that is wanted and there is any."""
+    roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 3e6 * RATE_MB
+    place = Path(tempfile.mkdtemp(prefix="vedette-bench-", dir=MEMORY if memory and roomy else stage.path))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place)
+
+
+def _files(place: Path, count: int) -> list[Path]:
+    """Empty files in a directory of their own."""
+    directory = _new(place)
+    files = [directory / f"{number:04}.log" for number in range(count)]
+    for path in files:
+        path.touch()
+    return files
+
+
+def _new(place: Path) -> Path:
+    return Path(tempfile.mkdtemp(dir=place))
+
+
+def main() -> None:
+    """These measurements alone."""
+    with Stage(lambda text: print(text, file=sys.stderr, flush=True)) as stage:
+        print("\n".join(measure(stage)))
+
+
+if __name__ == "__main__":
+    main()
