@@ -11,7 +11,7 @@ import pytest
 
 from vedette.errors import Denied, NotFound, Unauthenticated
 from vedette.model import ConfiguredCheck, Level
-from vedette.server.alerts import service
+from vedette.server.alerts import intake, service
 from vedette.server.alerts.service import StoredAlert
 from vedette.server.caller import Caller
 from vedette.server.db import SYSTEM, DeviceScope, Tx, UserScope
@@ -44,7 +44,7 @@ def wire(*records: dict[str, Any]) -> list[WireAlert]:
 
 
 async def post(services: Services, *records: dict[str, Any], scope: DeviceScope = DEVICE) -> None:
-    await service.accept(services, scope, wire(*records))
+    await intake.accept(services, scope, wire(*records))
 
 
 async def open_subjects(services: Services) -> list[str]:
@@ -86,7 +86,7 @@ async def test_a_problem_opens_and_is_called_off(services: Services) -> None:
 async def test_an_alert_comes_out_as_it_went_in(services: Services) -> None:
     origin = {"id": str(uuid4()), "sequence": 1, "boot": str(BOOT), "elapsed_s": 1.5, "account": str(uuid4())}
     sent = wire(record("CRITICAL", 0.123456, origin=origin), record("OK", 1, name="x" * 4096))
-    await service.accept(services, DEVICE, sent)
+    await intake.accept(services, DEVICE, sent)
     listing = await everything(services, ascending=True)
     assert [each.alert for each in listing.items] == [each.model() for each in sent]
     assert {each.device for each in listing.items} == {"d1"}

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,61 @@ def test_units_that_wait_share_a_commit(path: Path) -> None:
         await asyncio.gather(first, *others)
         assert len(commits) <= 2
         assert len(await db.read(SYSTEM, names)) == 100
+
+    run(path, test)
+
+
+def test_who_waits_with_the_same_work_is_served_by_one_call(path: Path) -> None:
+    """Everyone gets an outcome of their own, a refusal too; and one whose item breaks the call breaks nobody else's."""
+    calls: list[list[str]] = []
+
+    async def put_all(tx: Tx, items: Sequence[str]) -> list[str | Exception]:
+        calls.append(list(items))
+        for item in items:
+            await put(tx, item)
+            if item == "broken":
+                raise Conflict("broken")
+        return [Invalid("refused") if item == "refused" else item.upper() for item in items]
+
+    async def test(db: SqliteDatabase) -> None:
+        gate = threading.Event()
+
+        async def hold(tx: Tx) -> None:
+            gate.wait(10)
+
+        async def together(*items: str) -> list[object]:
+            first = asyncio.create_task(db.write(SYSTEM, hold))
+            tasks = [asyncio.create_task(db.write_together(SYSTEM, put_all, item)) for item in items]
+            await asyncio.sleep(0)  # all of them stand in the queue
+            gate.set()
+            await first
+            return list(await asyncio.gather(*tasks, return_exceptions=True))
+
+        a, refused, b = await together("a", "refused", "b")
+        assert (a, b) == ("A", "B")
+        assert isinstance(refused, Invalid)
+        assert calls == [["a", "refused", "b"]]
+        gate.clear()
+        c, broken, d = await together("c", "broken", "d")
+        assert (c, d) == ("C", "D")
+        assert isinstance(broken, Conflict)
+        assert await db.read(SYSTEM, names) == ["a", "b", "c", "d", "refused"]
+
+    run(path, test)
+
+
+def test_different_scopes_are_never_served_together(path: Path) -> None:
+    async def tenants(tx: Tx, items: Sequence[str]) -> list[str | Exception]:
+        tenant: str = await tx.value("SELECT :tenant")
+        return [f"{tenant} {len(items)}" for _ in items]
+
+    async def test(db: SqliteDatabase) -> None:
+        scopes = [UserScope("t1", None), UserScope("t2", None), UserScope("t1", frozenset())]
+        assert sorted(await asyncio.gather(*(db.write_together(each, tenants, "x") for each in scopes))) == [
+            "t1 1",
+            "t1 1",
+            "t2 1",
+        ]
 
     run(path, test)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import EMAIL, FakeDevice, RealServer, real_server
 
-from vedette.server.alerts import service as alerts
+from vedette.server.alerts import intake
 from vedette.server.db import DeviceScope
 from vedette.server.devices.attribute_store import encoded
 from vedette.server.settings import Settings
@@ -174,7 +174,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Clie
 async def raise_alert(server: RealServer, device_id: str, alert: dict[str, Any]) -> None:
     """As if the device had sent it."""
     scope = DeviceScope(server.tenant.id, device_id)
-    await alerts.accept(server.services, scope, incoming.alerts(json.dumps([alert]).encode()))
+    await intake.accept(server.services, scope, incoming.alerts(json.dumps([alert]).encode()))
 
 
 def f(scope: str, attribute: str, kind: str, value: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from vedette.clock import FakeClock
 from vedette.errors import NotFound
 from vedette.server.access import service as access
 from vedette.server.access.roles import ADMIN
+from vedette.server.alerts import intake
 from vedette.server.alerts import service as alerts
 from vedette.server.caller import Caller
 from vedette.server.db import SYSTEM, DeviceScope, Tx, UserScope
@@ -131,7 +132,7 @@ class Desk:
             about = {"name": "s", "type": "log", "status": "LOGCONTAINS"}
             records.append({"name": "n", "level": level, "timestamp": at.isoformat(), "subject": about})
         wire = incoming.alerts(json.dumps(records).encode())
-        await alerts.accept(self.services, DeviceScope(self.scope.tenant, "d1"), wire)
+        await intake.accept(self.services, DeviceScope(self.scope.tenant, "d1"), wire)
 
     async def deliveries(self) -> list[tuple[str, str, str]]:
         """(address, state, reason) of all there are."""

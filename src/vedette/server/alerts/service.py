@@ -1,10 +1,12 @@
-"""The rules of alerts: what one POST of a device changes, and what users may read of it. No SQL, no HTTP."""
+"""The rules of alerts: what users may read of them, and the checks that a device reports. No SQL, no HTTP.
+
+How alerts come in is in `intake`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -13,14 +15,11 @@ from vedette.errors import Invalid, NotFound, Unauthenticated
 from vedette.model import Alert, ConfiguredCheck, Level, Origin, Subject
 from vedette.server.access import service as access
 from vedette.server.alerts import ids, store
-from vedette.server.alerts.order import NO_ACCOUNT, UNNAMED, Head, SubjectState, advance
 from vedette.server.caller import Caller
 from vedette.server.db import DeviceScope, Row, Tx, UserScope
 from vedette.server.listing import Listing
-from vedette.server.live import Live
 from vedette.server.services import Services
 from vedette.wire import incoming, outgoing
-from vedette.wire.incoming import WireAlert
 
 SEVERITY: Final = (Level.OK, Level.UNKNOWN, Level.WARNING, Level.CRITICAL_FLAPPING, Level.CRITICAL)
 """Mildest first."""
@@ -36,66 +35,7 @@ class StoredAlert:
     received_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class _New:
-    """An alert on its way into the store."""
-
-    head: Head
-    subject: store.Key
-    row: dict[str, Any]
-
-
 # --- devices -----------------------------------------------------------------------------------------------------
-
-
-async def accept(services: Services, scope: DeviceScope, records: Sequence[WireAlert]) -> None:
-    """Keep what a device reports, each alert once however often it comes; returns when all of it is durable.
-
-    In one transaction: the alerts, the state of their subjects, the number of open ones, and what notify/ has to do.
-
-    Raises:
-        Unauthenticated: the device is no longer there.
-        Busy, Unavailable: nothing was kept; the device comes again.
-    """
-    if not records:
-        return
-    received_at = incoming.microseconds(services.clock.now())
-    new = {each.head.id: each for each in (_prepared(record, received_at) for record in records)}
-    await services.db.write(scope, _accept, services.live, scope, new, received_at)
-
-
-async def _accept(tx: Tx, live: Live, scope: DeviceScope, new: dict[str, _New], now: int) -> None:
-    device = await store.group_of(tx)
-    if device is None:
-        raise Unauthenticated("dev auth: unauthorized")
-    fresh = [each for each in new.values() if await store.add(tx, each.row)]
-    if not fresh:
-        return
-    before = {
-        key: state
-        for key in {each.subject: None for each in fresh}
-        if (state := await store.state(tx, key)) is not None
-    }
-    after, threads = follow(before, fresh)
-    await store.set_states(tx, {key: state for key, state in after.items() if before.get(key) is not state})
-    more = sum(state.open for state in after.values()) - sum(state.open for state in before.values())
-    if more:
-        await store.count_open(tx, more)
-    await store.owe(tx, threads, now)
-    tx.after_commit(partial(live.publish, scope.tenant, device["group_name"], scope.device))
-
-
-def follow(
-    before: dict[store.Key, SubjectState], fresh: Sequence[_New]
-) -> tuple[dict[store.Key, SubjectState], list[tuple[str, str]]]:
-    """What new alerts make of their subjects, and the thread of each: (its id, id of the alert that opened it)."""
-    after = dict(before)
-    threads = []
-    for each in fresh:
-        state = after[each.subject] = advance(after.get(each.subject, SubjectState()), each.head)
-        counts = state.newest is each.head and state.opened_by is not None
-        threads.append((each.head.id, state.opened_by if counts and state.opened_by else each.head.id))
-    return after, threads
 
 
 async def set_configuration(services: Services, scope: DeviceScope, checks: Sequence[ConfiguredCheck]) -> None:
@@ -247,35 +187,6 @@ def _span(after: datetime | None, before: datetime | None) -> store.Span:
     if before is not None:
         span = replace(span, high=ids.first_at(incoming.microseconds(before)))
     return span
-
-
-def _prepared(record: WireAlert, received_at: int) -> _New:
-    details, origin, subject = record.details_text(), record.origin, record.subject
-    account = NO_ACCOUNT if origin is None else UNNAMED if origin.account is None else str(origin.account)
-    head = Head(
-        account,
-        None if origin is None else origin.sequence,
-        record.at_us,
-        ids.alert_id(record, details),
-        record.level,
-    )
-    row = {
-        "id": head.id,
-        "name": record.name,
-        "level": record.level.value,
-        "at": head.at,
-        "received_at": received_at,
-        "subject_type": subject.type,
-        "subject_name": subject.name,
-        "subject_status": subject.status,
-        "details": details,
-        "sequence": head.sequence,
-        "boot": None if origin is None else str(origin.boot),
-        "elapsed_us": None if origin is None else round(origin.elapsed_s * 1_000_000),
-        "account": None if origin is None or origin.account is None else account,
-        "origin": None if origin is None else str(origin.id),
-    }
-    return _New(head, (subject.type, subject.name), row)
 
 
 def _stored(row: Row) -> StoredAlert:

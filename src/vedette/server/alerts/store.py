@@ -1,18 +1,15 @@
-"""The SQL of alerts: the only module that knows the tables `alert`, `subject`, `monitor_config`, the column
-`device.open_count`, and what goes into `notification` (which notify/ takes out again)."""
+"""The SQL of what users read of alerts, and of the reported checks.
 
-from collections.abc import Iterable, Mapping
+With `intake_store` the only module that knows the tables `alert`, `subject` and `monitor_config`."""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from vedette.model import Level
-from vedette.server.alerts.order import Head, SubjectState
 from vedette.server.db import Row, Tx
-
-Key = tuple[str, str]
-"""A subject of a device: its type and name."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -25,63 +22,12 @@ class Span:
     high: str = "g"
 
 
-# --- devices: one POST -------------------------------------------------------------------------------------------
+# --- devices -------------------------------------------------------------------------------------------
 
 
 async def group_of(tx: Tx) -> Row | None:
     """The device's static group; None if it is no longer there."""
     return await tx.one("SELECT group_name FROM device WHERE tenant = :tenant AND id = :device AND decommissioning = 0")
-
-
-async def add(tx: Tx, row: Mapping[str, object]) -> bool:
-    """One alert; False if it is stored already."""
-    touched = await tx.execute(
-        "INSERT INTO alert (tenant, device, id, name, level, at, received_at, subject_type, subject_name,"
-        " subject_status, details, sequence, boot, elapsed_us, account, origin)"
-        " VALUES (:tenant, :device, :id, :name, :level, :at, :received_at, :subject_type, :subject_name,"
-        " :subject_status, :details, :sequence, :boot, :elapsed_us, :account, :origin) ON CONFLICT DO NOTHING",
-        **row,
-    )
-    return touched == 1
-
-
-async def state(tx: Tx, key: Key) -> SubjectState | None:
-    """What is known of a subject; None if it was never heard of."""
-    row = await tx.one(
-        "SELECT level, alert_id, at, account, sequence, others, opened_by FROM subject"
-        " WHERE tenant = :tenant AND device = :device AND type = :type AND name = :name",
-        type=key[0],
-        name=key[1],
-    )
-    return None if row is None else _state(row)
-
-
-async def set_states(tx: Tx, changed: Mapping[Key, SubjectState]) -> None:
-    """What is known of these subjects from now on."""
-    await tx.many(
-        "INSERT INTO subject (tenant, device, type, name, level, open, alert_id, at, account, sequence, others,"
-        " opened_by) VALUES (:tenant, :device, :type, :name, :level, :open, :alert_id, :at, :account, :sequence,"
-        " :others, :opened_by) ON CONFLICT (tenant, device, type, name) DO UPDATE SET level = excluded.level,"
-        " open = excluded.open, alert_id = excluded.alert_id, at = excluded.at, account = excluded.account,"
-        " sequence = excluded.sequence, others = excluded.others, opened_by = excluded.opened_by",
-        (_row(key, state) for key, state in changed.items()),
-    )
-
-
-async def count_open(tx: Tx, more: int) -> None:
-    """`more` subjects are open than before; less than 0: fewer."""
-    await tx.execute(
-        "UPDATE device SET open_count = max(0, open_count + :more) WHERE tenant = :tenant AND id = :device", more=more
-    )
-
-
-async def owe(tx: Tx, alerts: Iterable[tuple[str, str]], now: int) -> None:
-    """Somebody may have to hear of these alerts: (id, id of the one that opened the problem)."""
-    await tx.many(
-        "INSERT INTO notification (tenant, device, alert_id, thread, created_at)"
-        " VALUES (:tenant, :device, :alert_id, :thread, :now)",
-        ({"alert_id": id, "thread": thread, "now": now} for id, thread in alerts),
-    )
 
 
 async def set_configuration(tx: Tx, document: str, now: int) -> None:
@@ -188,29 +134,3 @@ async def set_email_enabled(tx: Tx, enabled: bool) -> None:
 def _text(value: object) -> str:
     """A list as a parameter: SQLite's json_each reads it."""
     return _encode(value).decode()
-
-
-def _state(row: Row) -> SubjectState:
-    head = Head(row["account"], row["sequence"], row["at"], row["alert_id"], Level(row["level"]))
-    others = row["others"]
-    if others is None:
-        return SubjectState((head,), row["opened_by"])
-    rest = (Head(a, s, at, id, Level(level)) for a, s, at, id, level in msgspec.json.decode(others))
-    return SubjectState((head, *rest), row["opened_by"])
-
-
-def _row(key: Key, state: SubjectState) -> dict[str, Any]:
-    head, *rest = state.heads
-    others = [(each.account, each.sequence, each.at, each.id, each.level) for each in rest]
-    return {
-        "type": key[0],
-        "name": key[1],
-        "level": head.level.value,
-        "open": int(state.open),
-        "alert_id": head.id,
-        "at": head.at,
-        "account": head.account,
-        "sequence": head.sequence,
-        "others": _text(others) if others else None,
-        "opened_by": state.opened_by,
-    }

@@ -7,7 +7,7 @@ or `:device` (devices): a query that forgets them cannot be run at all, so it is
 
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar
@@ -85,6 +85,11 @@ Work = Callable[Concatenate[Tx, P], Coroutine[Any, Any, T]]
 """What runs in a transaction: awaits its `Tx` and nothing else, so that it can run in a database thread."""
 
 
+Item = TypeVar("Item")
+Together = Callable[[Tx, Sequence[Item]], Coroutine[Any, Any, Sequence[T | Exception]]]
+"""Work for several callers at once: what each gave goes in, in order; what each gets, or an error for it, comes out."""
+
+
 class Database(Protocol):
     """Runs units of work, each in one transaction."""
 
@@ -98,6 +103,12 @@ class Database(Protocol):
         Raises:
             Busy: too many are waiting already.
             Unavailable: the database cannot be written now (disk full, locked, gone).
+        """
+        ...
+
+    async def write_together(self, scope: Scope, work: Together[Item, T], item: Item) -> T:
+        """Like `write`, for work that does many at the price of few: whoever waits with the same `scope` and `work`
+        is served by one call of it. If that call fails, each is tried alone, so nobody fails for another's reason.
         """
         ...
 

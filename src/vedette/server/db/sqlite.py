@@ -10,14 +10,14 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from vedette.errors import Busy, Unavailable, VedetteError
-from vedette.server.db.core import Row, Scope, Work, bound, confine, kind_of
+from vedette.server.db.core import Item, Row, Scope, Together, Work, bound, confine, kind_of
 from vedette.server.db.migrations import migrate
 from vedette.server.db.regex import register
 
@@ -28,6 +28,8 @@ READERS: Final = 4
 MAX_WAITING: Final = 2048  # units of work; beyond it callers hear Busy and come back
 MAX_GROUP: Final = 256  # units of work that share one commit
 LOCK_WAIT_S: Final = 10
+CHECKPOINT_PAGES: Final = 4096  # 16 MiB of log: pages that change often are written back once for many changes
+WRITER_CACHE_KIB: Final = 16 * 1024
 
 
 class _SqliteTx:
@@ -66,12 +68,13 @@ class _SqliteTx:
         self.callbacks.append(call)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Unit:
-    """One unit of work that waits for the writer."""
+    """One caller that waits for the writer."""
 
     scope: Scope
-    start: Callable[[_SqliteTx], Coroutine[Any, Any, Any]]
+    work: Callable[..., Coroutine[Any, Any, Any]]
+    items: list[Any] | None  # of work for several together; None: a unit of its own
     done: asyncio.Future[Any]
     result: Any = None
     error: BaseException | None = None
@@ -88,6 +91,8 @@ class SqliteDatabase:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._writer = self._connect()
             self._writer.execute("PRAGMA journal_mode=WAL")
+            self._writer.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+            self._writer.execute(f"PRAGMA cache_size=-{WRITER_CACHE_KIB}")
             migrate(self._writer)
         except (sqlite3.Error, OSError) as exc:
             raise Unavailable(f"database {path}: {exc}") from exc
@@ -125,13 +130,22 @@ class SqliteDatabase:
             raise Unavailable(f"the database cannot be read now: {exc}") from exc
 
     async def write(self, scope: Scope, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        result: T = await self._wait(scope, lambda tx: work(tx, *args, **kwargs), None)
+        return result
+
+    async def write_together(self, scope: Scope, work: Together[Item, T], item: Item) -> T:
+        result: T = await self._wait(scope, work, [item])
+        return result
+
+    async def _wait(self, scope: Scope, work: Callable[..., Coroutine[Any, Any, Any]], items: list[Any] | None) -> Any:
+        """Stand in line for the writer."""
         if self._closed:
             raise Unavailable("the database is closed")
         if self._waiting >= MAX_WAITING:
             raise Busy("too many changes are waiting for the database; try again in a few seconds")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        future = asyncio.get_running_loop().create_future()
         self._waiting += 1
-        self._queue.put(_Unit(scope, lambda tx: work(tx, *args, **kwargs), future))
+        self._queue.put(_Unit(scope, work, items, future))
         return await future
 
     async def close(self) -> None:
@@ -174,28 +188,38 @@ class SqliteDatabase:
     def _write_group(self, group: list[_Unit]) -> None:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
-            for unit in group:
-                self._write_unit(unit)
+            for units in _together(group):
+                self._write_units(units)
             self._writer.execute("COMMIT")
         except Exception as exc:  # the writer lives on: everybody in the group hears of it
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
             for unit in group:
+                unit.callbacks = []
                 unit.error = Unavailable(f"the database cannot be written now: {exc}")
 
-    def _write_unit(self, unit: _Unit) -> None:
-        """Run one unit; if it fails, undo it alone."""
+    def _write_units(self, units: list[_Unit]) -> None:
+        """Run what goes together; if it fails, undo it alone, and try one by one."""
         self._writer.execute("SAVEPOINT unit")
-        tx = _SqliteTx(self._writer, unit.scope)
+        first = units[0]
+        tx = _SqliteTx(self._writer, first.scope)
         try:
-            unit.result = _drive(unit.start(tx))
+            if first.items is None:
+                first.result = _drive(first.work(tx))
+            else:
+                _deal(units, _drive(first.work(tx, [unit.items[0] for unit in units if unit.items])))
         except Exception as exc:  # told to the caller, whatever it is: it must not end the writer
             if not self._writer.in_transaction:  # disk full and the like end the whole transaction
                 raise
-            unit.error = exc
             self._writer.execute("ROLLBACK TO unit")
-        else:
-            unit.callbacks = tx.callbacks
+            self._writer.execute("RELEASE unit")
+            if len(units) == 1:
+                first.error = exc
+                return
+            for unit in units:
+                self._write_units([unit])
+            return
+        first.callbacks = tx.callbacks
         self._writer.execute("RELEASE unit")
 
     def _tell(self, group: list[_Unit]) -> None:
@@ -205,9 +229,8 @@ class SqliteDatabase:
         def answer() -> None:
             for unit in group:
                 self._waiting -= 1
-                if unit.error is None:
-                    for call in unit.callbacks:
-                        call()
+                for call in unit.callbacks:
+                    call()
                 if unit.done.cancelled():
                     continue
                 if unit.error is None:
@@ -219,6 +242,24 @@ class SqliteDatabase:
             loop.call_soon_threadsafe(answer)
         except RuntimeError:  # the loop is gone, and with it everyone who waited
             return
+
+
+def _together(group: list[_Unit]) -> Iterable[list[_Unit]]:
+    """The units of a group, those that one call can serve in one list; in the order of the first of each."""
+    lists: dict[object, list[_Unit]] = {}
+    for unit in group:
+        key: object = unit if unit.items is None else (unit.scope, unit.work)
+        lists.setdefault(key, []).append(unit)
+    return lists.values()
+
+
+def _deal(units: list[_Unit], outcomes: Sequence[Any]) -> None:
+    """Give each its own outcome."""
+    for unit, outcome in zip(units, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            unit.error = outcome
+        else:
+            unit.result, unit.error = outcome, None
 
 
 def _told(error: BaseException) -> BaseException:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from vedette.server.alerts import intake
 from vedette.server.alerts import service as alerts
 from vedette.server.db import DeviceScope
 from vedette.server.ingest.device_path import DevicePath
@@ -12,7 +13,7 @@ from vedette.wire import incoming
 
 async def alert(services: Services, device: DeviceScope, body: bytes) -> int:
     """Alerts of a device; the answer goes out after they are durable."""
-    await alerts.accept(services, device, incoming.alerts(body))
+    await intake.accept(services, device, incoming.alerts(body))
     return 204
 
 

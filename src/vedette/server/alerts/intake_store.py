@@ -1,0 +1,157 @@
+"""The SQL of the intake: it fills `alert`, `subject`, the column `device.open_count`, and `notification` (which notify/
+empties). Every statement takes a whole batch, as JSON, and is one step of the database.
+
+Between two steps Python lets go of its lock and has to win it back from the busy event loop, which costs more than the
+step: with a statement for each row, that was half of what a server could take in.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+
+from vedette.model import Level
+from vedette.server.alerts.order import Head, SubjectState
+from vedette.server.db import Tx
+
+Key = tuple[str, str]
+"""A subject of a device: its type and name."""
+DeviceKey = tuple[str, str]
+"""A device's id, and the id of one of its alerts."""
+SubjectKey = tuple[str, Key]
+"""A device's id, and one of its subjects."""
+
+COLUMNS: Final = (
+    "device", "id", "name", "level", "at", "received_at", "subject_type", "subject_name", "subject_status", "details",
+    "sequence", "boot", "elapsed_us", "account", "origin",
+)  # fmt: skip
+MAX_ROWS: Final = 16  # in one statement: SQLite looks for each of its named parameters along a list
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
+
+
+def _batch(sql: str) -> str:
+    """A statement on the JSON array `:items`, where $0, $1 ... are the values of an item."""
+    return re.sub(r"\$(\d+)", r"json_extract(item.value, '$[\1]')", sql).replace(
+        "{items}", "json_each(:items) AS item CROSS JOIN device ON device.tenant = :tenant AND device.id"
+    )
+
+
+_GROUPS: Final = _batch(
+    "SELECT json_group_array(json_array(device.id, device.group_name)) FROM {items} = item.value"
+    " WHERE {visible} AND device.decommissioning = 0"
+)
+_KNOWN: Final = _batch(
+    "SELECT json_group_array(json_array(alert.device, alert.id)) FROM {items} = $0"
+    " CROSS JOIN alert ON alert.tenant = :tenant AND alert.device = $0 AND alert.id = $1 WHERE {visible}"
+)
+_STATES: Final = _batch(
+    "SELECT json_group_array(json_array(subject.device, subject.type, subject.name, subject.level, subject.alert_id,"
+    " subject.at, subject.account, subject.sequence, subject.others, subject.opened_by)) FROM {items} = $0"
+    " CROSS JOIN subject ON subject.tenant = :tenant AND subject.device = $0 AND subject.type = $1"
+    " AND subject.name = $2 WHERE {visible}"
+)
+_SET_STATES: Final = _batch(
+    "INSERT INTO subject (tenant, device, type, name, level, open, alert_id, at, account, sequence, others, opened_by)"
+    " SELECT :tenant, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM {items} = $0 WHERE {visible}"
+    " ON CONFLICT (tenant, device, type, name) DO UPDATE SET level = excluded.level,"
+    " open = excluded.open, alert_id = excluded.alert_id, at = excluded.at, account = excluded.account,"
+    " sequence = excluded.sequence, others = excluded.others, opened_by = excluded.opened_by"
+)
+_COUNT_OPEN: Final = _batch(
+    "UPDATE device SET open_count = max(0, open_count + change.more)"
+    " FROM (SELECT $0 AS id, $1 AS more FROM json_each(:items) AS item) AS change"
+    " WHERE {visible} AND device.id = change.id"
+)
+_OWE: Final = _batch(
+    "INSERT INTO notification (tenant, device, alert_id, thread, created_at)"
+    " SELECT :tenant, $0, $1, $2, :now FROM {items} = $0 WHERE {visible} ORDER BY item.key"
+)
+
+
+async def groups(tx: Tx, devices: Collection[str]) -> dict[str, str | None]:
+    """Which of these devices are there, and the static group of each."""
+    text = await tx.value(_GROUPS, items=_text(devices))
+    return dict(_decode(text))
+
+
+async def known(tx: Tx, alerts: Iterable[DeviceKey]) -> set[DeviceKey]:
+    """Which of these alerts are stored already."""
+    text = await tx.value(_KNOWN, items=_text(alerts))
+    return {(device, id) for device, id in _decode(text)}
+
+
+async def add(tx: Tx, alerts: Sequence[tuple[Any, ...]]) -> None:
+    """Store new alerts of devices that are there; the values of each as in `COLUMNS`."""
+    for start in range(0, len(alerts), MAX_ROWS):
+        rows = alerts[start : start + MAX_ROWS]
+        sql, names = _add_rows(len(rows))
+        await tx.execute(sql, **dict(zip(names, chain.from_iterable(rows), strict=True)))
+
+
+@cache
+def _add_rows(count: int) -> tuple[str, tuple[str, ...]]:
+    """A statement that adds `count` alerts, and the names of its parameters.
+
+    Not by JSON, as the others: the details are long, and SQLite would write and read them anew for each column.
+    """
+    names = tuple(f"{column}_{row}" for row in range(count) for column in COLUMNS)
+    rows = (f"(:tenant, :{', :'.join(names[at : at + len(COLUMNS)])})" for at in range(0, len(names), len(COLUMNS)))
+    sql = f"INSERT INTO alert (tenant, {', '.join(COLUMNS)}) VALUES {', '.join(rows)} ON CONFLICT DO NOTHING"  # noqa: S608
+    return sql, names
+
+
+async def states(tx: Tx, subjects: Iterable[SubjectKey]) -> dict[SubjectKey, SubjectState]:
+    """What is known of these subjects; those never heard of are left out."""
+    text = await tx.value(_STATES, items=_text((device, *key) for device, key in subjects))
+    return {(device, (type_, name)): _state(*rest) for device, type_, name, *rest in _decode(text)}
+
+
+async def set_states(tx: Tx, changed: Mapping[SubjectKey, SubjectState]) -> None:
+    """What is known of these subjects from now on."""
+    await tx.execute(_SET_STATES, items=_text(_row(subject, state) for subject, state in changed.items()))
+
+
+async def count_open(tx: Tx, more: Mapping[str, int]) -> None:
+    """By device, how many more of its subjects are open than before; less than 0: fewer."""
+    await tx.execute(_COUNT_OPEN, items=_text(more.items()))
+
+
+async def owe(tx: Tx, alerts: Iterable[tuple[str, str, str]], now: int) -> None:
+    """Somebody may have to hear of these alerts: (device, id, id of the one that opened the problem)."""
+    await tx.execute(_OWE, items=_text(alerts), now=now)
+
+
+def _text(items: Iterable[object]) -> str:
+    return _encode(list(items)).decode()
+
+
+def _row(subject: SubjectKey, state: SubjectState) -> tuple[object, ...]:
+    device, (type_, name) = subject
+    newest, *others = state.heads
+    return (
+        device, type_, name, newest.level.value, int(state.open), newest.id, newest.at, newest.account,
+        newest.sequence, _heads(others), state.opened_by,
+    )  # fmt: skip
+
+
+def _state(
+    level: str, id: str, at: int, account: str, sequence: int | None, others: str | None, opened_by: str | None
+) -> SubjectState:
+    rest = () if others is None else (_head(*each) for each in _decode(others))
+    return SubjectState((_head(account, sequence, at, id, level), *rest), opened_by)
+
+
+def _head(account: str, sequence: int | None, at: int, id: str, level: str) -> Head:
+    return Head(account, sequence, at, id, Level(level))
+
+
+def _heads(heads: list[Head]) -> str | None:
+    """The newest alerts of a device's other accounts; nearly always there are none."""
+    if not heads:
+        return None
+    return _text((head.account, head.sequence, head.at, head.id, head.level.value) for head in heads)
