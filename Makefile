@@ -40,7 +40,7 @@ docs: setup     ## man pages in build/man, from their sources and from the progr
 	$(BIN)/python packaging/man/render.py build/man
 
 lock: setup     ## bring requirements.lock up to date with pyproject.toml
-	$(BIN)/python -m piptools compile --quiet --strip-extras --extra server --extra dev --all-build-deps --generate-hashes --allow-unsafe \
+	$(BIN)/python -m piptools compile --quiet --strip-extras --extra server --extra fast --extra dev --all-build-deps --generate-hashes --allow-unsafe \
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
 
 clean:          ## forget .venv and caches

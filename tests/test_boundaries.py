@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "vedette.clock": (),
     "vedette.model": ("vedette.errors",),
     "vedette.wire": ("vedette.errors", "vedette.model", "msgspec"),
-    "vedette.agent": (*SHARED, "vedette.__version__", "cryptography", "inotify_simple", "jeepney", "pcre2"),
+    "vedette.agent": (*SHARED, "vedette.__version__", "cryptography", "hyperscan", "jeepney", "pcre2"),
     "vedette.server": (
         *SHARED, "vedette.__version__", "aiosmtplib", "argon2", "cryptography", "httptools", "jinja2", "markupsafe",
         "msgspec", "pcre2", "starlette", "uvicorn", "uvloop",
