@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from vedette.agent import log
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
@@ -114,9 +115,9 @@ class _Systemd:
 
     def _see(self, unit: Unit) -> None:
         before, self._unit = self._unit, unit
-        if before is not None and has_fallen(before, unit):
-            self._think(False, f"{unit.name} had stopped, and was started again")
         is_running = running(unit)
+        if before is not None and has_fallen(before, unit) and is_running is not False:
+            self._think(False, f"{unit.name} had stopped, and was started again")
         if is_running is not None:
             self._think(is_running, describe(unit))
 
@@ -175,6 +176,7 @@ class _SysV:
         self._name, self._world, self._tell = name, world, tell
         self._run: Run | None = None
         self._said: bool | None = None
+        self._complaints = log.Limited(burst=1, interval_s=3600, clock=world.loop.clock)
         self._timer = world.loop.call_later(0.0, self._look)
 
     def close(self) -> None:
@@ -190,13 +192,12 @@ class _SysV:
         self._run = Run(self._world.loop, self._world.host, argv, self._on_status)
 
     def _on_status(self, code: int | None, output: str) -> None:
-        from vedette.agent import log
-
         self._run = None
         self._timer = self._world.loop.call_later(POLL_S, self._look)
         last = (output.strip().splitlines() or [""])[-1].strip()[:200]
-        if code is None:
-            log.warn(f"whether the service {self._name} runs is not known: {last}")
+        if code is None or code < 0:
+            why = last or f"it was ended by signal {-(code or 0)}"
+            self._complaints.write(log.WARN, f"whether the service {self._name} runs is not known: {why}")
         elif code == 0:
             self._say(True, f"service {self._name} status: {last or 'running'}")
         elif self._said is None and self._world.loop.clock.elapsed() < SYSV_BOOT_S:
