@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from vedette.agent.follow.position import Position
 from vedette.agent.states import QUIET, Deadline, State
 from vedette.agent.store import Limits, Store, boot_id, ranges
+from vedette.agent.storefile import Damaged
 from vedette.clock import FakeClock
 from vedette.errors import Unavailable
 from vedette.model import Alert, Details, Level, Subject
@@ -69,7 +70,14 @@ def test_what_went_in_comes_out_after_a_restart(store: Store) -> None:
     assert (again.position("log_a"), again.state("log_a")) == (PLACE, RAISED)
     (owed,) = again.owed(10, 10**6)
     body = json.loads(owed.body)
-    assert body["origin"] == {"id": str(owed.id), "sequence": 1, "boot": str(BOOT), "elapsed_s": 5.0}
+    assert body["origin"] == {
+        "id": str(owed.id),
+        "sequence": 1,
+        "boot": str(BOOT),
+        "elapsed_s": 5.0,
+        "account": str(store.account),
+    }
+    assert again.account == store.account
     assert body["subject"]["details"]["description"] == "bäd"
     again.close()
 
@@ -187,7 +195,9 @@ def test_a_damaged_store_is_set_aside_and_replaced(tmp_path: Path, damage: str) 
     content = bytearray(path.read_bytes())
     content[: 4096 if damage == "middle" else len(content)] = b"\xa5" * (4096 if damage == "middle" else len(content))
     path.write_bytes(content)
-    store = Store.open(path, clock=FakeClock())
+    with pytest.raises(Damaged, match="is damaged"):
+        Store.open(path)  # only its owner may replace it: the daemon would go on writing into the file that was moved
+    store = Store.open(path, clock=FakeClock(), owner=True)
     owe(store, alert())
     assert len(store.owed(10, 10**6)) == 1
     assert (tmp_path / "monitor.db.damaged-1").read_bytes() == bytes(content)

@@ -10,6 +10,8 @@ from vedette.agent.host import Host, Process
 from vedette.agent.loop import Loop, Timer
 from vedette.agent.paths import Paths
 from vedette.agent.store import Store
+from vedette.agent.storefile import DAMAGED
+from vedette.errors import Unavailable
 
 CRASH_WAIT_S: Final = 5.0
 """After a child that failed, or that left at once with things still owed."""
@@ -87,6 +89,8 @@ class Courier:
         wait_s = _retry_in_s(self._output)
         if code != 0:
             log.error(f"the uplink failed with exit code {code}")
+            if code == DAMAGED:
+                self._look_for_damage()
             wait_s = max(wait_s or 0.0, CRASH_WAIT_S)
         elif wait_s is None and (self._again or self._owes()):
             lived_s = self._loop.clock.elapsed() - self._started_at
@@ -95,6 +99,12 @@ class Courier:
                 wait_s = None
         if wait_s is not None:
             self._wait = self._loop.call_later(wait_s, self._start)
+
+    def _look_for_damage(self) -> None:
+        try:
+            self._store.look_for_damage()
+        except (sqlite3.Error, OSError, Unavailable) as exc:
+            log.error(f"the store cannot be replaced: {exc}")
 
     def _owes(self) -> bool:
         try:

@@ -64,7 +64,7 @@ class _Daemon:
         limits = Limits(
             count=self._settings.alert_offline_store_max_count, age_s=self._settings.alert_store_max_record_age_s
         )
-        self._store = Store.open(self._paths.store, limits=limits)
+        self._store = Store.open(self._paths.store, limits=limits, owner=True)
         self._host = Host(self._loop, self._paths.children)
         self._host.end_leftovers()
         self._inotify = Inotify(self._loop)

@@ -1,48 +1,45 @@
 """What must survive: positions, states, and alerts owed to the server. One SQLite file, one transaction for the three.
 
 The daemon writes and the uplink child takes away; both through this class, in separate processes. A commit is on the
-disk when it returns (write-ahead log, synchronous=FULL). Alerts are numbered 1, 2, 3 ... without holes. The store is
-bounded: what has to go is counted in `gap`, so that the server can be told what it will never see.
+disk when it returns (write-ahead log, synchronous=FULL). Alerts are numbered 1, 2, 3 ... without holes, within the
+account of this store. The store is bounded: what has to go is counted in `gap`, so that the server can be told what it
+will never see.
 """
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
-from vedette.agent import log, redact
+from vedette.agent import log, redact, storefile
 from vedette.agent.follow.position import Position
-from vedette.agent.states import QUIET, Deadline, State, Verdict
+from vedette.agent.states import FLAPPING_STATUS, QUIET, Deadline, State, Verdict
 from vedette.clock import Clock, SystemClock
 from vedette.errors import Unavailable
 from vedette.model import Alert, Details, Level, Origin, Subject
 from vedette.wire import outgoing
 
-VERSION: Final = 1
-BUSY_S: Final = 10.0
 PLAUSIBLE: Final = datetime(2020, 1, 1, tzinfo=UTC)
 """A wall clock before this was not set yet, so it says nothing about age."""
 
-SCHEMA: Final = """
-CREATE TABLE position (
-    "check" TEXT PRIMARY KEY, path TEXT NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL,
-    offset INTEGER NOT NULL, line INTEGER NOT NULL, head INTEGER NOT NULL, tail INTEGER NOT NULL,
-    written_ns INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE state ("check" TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE alert (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, subject TEXT NOT NULL, ok INTEGER NOT NULL,
-    boot TEXT NOT NULL, elapsed_s REAL NOT NULL, wall_s REAL NOT NULL, size INTEGER NOT NULL,
-    body TEXT NOT NULL, quarantined TEXT
-);
-CREATE TABLE gap (first INTEGER NOT NULL, last INTEGER NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL);
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
+CHECK_BYTES: Final = 8 * 1024 * 1024
+"""A store up to this size is looked through when the daemon starts; it nearly always is much smaller."""
+NO_ACCOUNT: Final = str(UUID(int=0))
+AGE_EVERY_S: Final = 3600.0
+"""How often it is looked for alerts that are too old."""
+MAX_GAPS: Final = 1000
+"""Beyond it neighbours become one: the server takes off what it has received in between."""
+FULL_AND_CANCELLING: Final = "the store was full; CRITICAL and its OK cancel out"
+FULL: Final = "the store was full"
+TOO_OLD: Final = "older than ALERT_STORE_MAX_RECORD_AGE_S"
+DROPPED: Final = "dropped"
+"""Key of the table meta: how many alerts were given up and told to the server since."""
+MANY_REASONS: Final = "several reasons, summed up for want of room"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +62,12 @@ class Owed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Alerts given up by policy: numbers `first` to `last`, why, and when (RFC 3339)."""
+    """Of these numbers the server will never see those it has not got: `first` to `last`, why, and when (RFC 3339).
 
+    Number 0 stands for all that was before the account began.
+    """
+
+    account: UUID
     first: int
     last: int
     reason: str
@@ -114,7 +115,7 @@ class Transaction:
     def add_alert(self, alert: Alert, boot: UUID, elapsed_s: float) -> int:
         """Owe the server this alert, with secrets made unreadable; returns its sequence number."""
         db, id = self._store._db, uuid4()
-        alert = redact.alert(alert)
+        alert = self._store.redact(alert)
         subject = json.dumps([alert.subject.type, alert.subject.name])
         cursor = db.execute(
             "INSERT INTO alert (id, subject, ok, boot, elapsed_s, wall_s, size, body) VALUES (?, ?, ?, ?, ?, ?, 0, '')",
@@ -122,7 +123,7 @@ class Transaction:
         )
         sequence = cursor.lastrowid
         assert sequence is not None
-        origin = Origin(id=id, sequence=sequence, boot=boot, elapsed_s=elapsed_s)
+        origin = Origin(id=id, sequence=sequence, boot=boot, elapsed_s=elapsed_s, account=self._store.account)
         body = json.dumps(outgoing.alert(replace(alert, origin=origin), with_origin=True), ensure_ascii=False)
         body = body.encode(errors="replace").decode()  # a lone surrogate is no text
         db.execute("UPDATE alert SET body = ?, size = ? WHERE sequence = ?", (body, len(body.encode()), sequence))
@@ -145,40 +146,96 @@ class _Guess:
 
 
 class Store:
-    """One open connection. Not for several threads."""
+    """One open connection. Not for several threads.
 
-    __slots__ = ("_clock", "_db", "_guess", "_in_commit", "limits", "path")
+    `redact` takes the secrets out of each alert. `on_renewed` is called when the file was found damaged and a new one,
+    which knows nothing, has taken its place.
+    """
 
-    def __init__(self, db: sqlite3.Connection, path: Path, limits: Limits, clock: Clock) -> None:
-        self._db = db
+    __slots__ = (
+        "_aged_at",
+        "_ahead",
+        "_clock",
+        "_db",
+        "_guess",
+        "_in_commit",
+        "_newest",
+        "_owner",
+        "account",
+        "limits",
+        "on_renewed",
+        "path",
+        "redact",
+    )  # fmt: skip
+
+    def __init__(
+        self, db: sqlite3.Connection, path: Path, limits: Limits, clock: Clock, *, owner: bool = False
+    ) -> None:
         self._clock = clock
-        self._guess = _Guess()
         self._in_commit = False
+        self._owner = owner
         self.path = path
         self.limits = limits
+        self.redact: Callable[[Alert], Alert] = redact.alert
+        self.on_renewed: Callable[[], None] | None = None
+        self._use(db)
+
+    def _use(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._guess = _Guess()
+        self._aged_at = -AGE_EVERY_S
+        self._ahead: list[int] = []  # numbers that overtake others, see `owed`
+        self._newest = -1
+        self.account = UUID(self.meta(storefile.ACCOUNT) or NO_ACCOUNT)
 
     @classmethod
-    def open(cls, path: Path, *, limits: Limits | None = None, clock: Clock | None = None) -> "Store":
-        """Open the store, made when missing (readable by its owner only). A damaged file is set aside and replaced.
+    def open(
+        cls, path: Path, *, limits: Limits | None = None, clock: Clock | None = None, owner: bool = False
+    ) -> "Store":
+        """Open the store, made when missing (readable by its owner only).
 
+        Args:
+            owner: it is ours (the daemon's): a damaged file is set aside and replaced, now or whenever it is found out.
         Raises:
-            Unavailable: it cannot be opened, or a newer Vedette wrote it.
+            Unavailable: it cannot be opened, or a newer Vedette wrote it, or (Damaged) it is damaged and not ours.
         """
         clock = clock or SystemClock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # A link to a partition where the directory has not been made yet leads nowhere.
+            path.parent.resolve().mkdir(parents=True, exist_ok=True, mode=0o700)
+            if owner:
+                storefile.finish_replacing(path)
             try:
-                db = _connect(path)
-            except sqlite3.DatabaseError as exc:
-                if isinstance(exc, sqlite3.OperationalError) and not _is_damage(exc):
+                store = cls(storefile.connect(path), path, limits or Limits(), clock, owner=owner)
+                if owner and path.stat().st_size <= CHECK_BYTES and not storefile.is_sound(store._db):
+                    store.close()
+                    raise storefile.Damaged("its pages do not fit together")
+            except (storefile.Damaged, sqlite3.DatabaseError, ValueError) as exc:
+                if isinstance(exc, sqlite3.Error) and not storefile.is_damage(exc):
                     raise
-                db = _replace_damaged(path, exc)
+                if not owner:
+                    raise storefile.Damaged(f"the store {path} cannot be used: {exc}") from exc
+                storefile.replace_damaged(path, str(exc), clock.now())
+                store = cls(storefile.connect(path), path, limits or Limits(), clock, owner=owner)
         except (sqlite3.Error, OSError) as exc:
             raise Unavailable(f"the store {path} cannot be opened: {exc}") from exc
-        return cls(db, path, limits or Limits(), clock)
+        return store
 
     def close(self) -> None:
         self._db.close()
+
+    def look_for_damage(self) -> None:
+        """Look at all of the file; if it is damaged, begin a new one. For the owner, when somebody saw damage."""
+        if not storefile.is_sound(self._db):
+            self._renew("somebody could not read it")
+
+    def _renew(self, why: str) -> None:
+        with suppress(sqlite3.Error):
+            self._db.close()
+        storefile.replace_damaged(self.path, why, self._clock.now())
+        self._use(storefile.connect(self.path))
+        if self.on_renewed is not None:
+            self.on_renewed()
 
     # -- the daemon's side ---------------------------------------------------------------------------------------
 
@@ -203,6 +260,10 @@ class Store:
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
+        except sqlite3.DatabaseError as exc:
+            if self._owner and storefile.is_damage(exc):
+                self._renew(str(exc))  # what was to be stored is tried again by whoever holds it
+            raise
         finally:
             self._in_commit = False
 
@@ -240,40 +301,136 @@ class Store:
     # -- the uplink's side ---------------------------------------------------------------------------------------
 
     def owed(self, limit: int, max_bytes: int) -> list[Owed]:
-        """The oldest alerts to send: at most `limit`, together at most `max_bytes` (but always one, if any)."""
-        out: list[Owed] = []
-        total = 0
+        """What to send next: at most `limit` alerts, together at most `max_bytes` (but always one, if any).
+
+        Oldest first; but what is wrong now does not wait behind a long history: subjects whose newest alert is not OK
+        come first, those with the shortest story before the others. The alerts of one subject keep their order.
+        """
+        numbers = self._in_turn(limit)
+        found = {}
         rows = self._db.execute(
-            "SELECT sequence, id, body, size FROM alert WHERE quarantined IS NULL ORDER BY sequence LIMIT ?", (limit,)
+            f"SELECT sequence, id, body, size FROM alert WHERE sequence IN ({','.join('?' * len(numbers))})",  # noqa: S608
+            numbers,
         )
         for sequence, id, body, size in rows:
+            found[sequence] = (Owed(sequence=sequence, id=UUID(id), body=body), size)
+        out: list[Owed] = []
+        total = 0
+        for number in numbers:
+            if number not in found:  # given up since
+                continue
+            each, size = found[number]
             total += size
             if out and total > max_bytes:
                 break
-            out.append(Owed(sequence=sequence, id=UUID(id), body=body))
+            out.append(each)
         return out
+
+    def _in_turn(self, limit: int) -> list[int]:
+        oldest = "SELECT sequence FROM alert WHERE quarantined IS NULL ORDER BY sequence LIMIT ?"
+        first = [row[0] for row in self._db.execute(oldest, (limit + len(self._ahead) + 1,))]
+        if len(first) <= limit or limit == 1:
+            return first[:limit]
+        newest = self._db.execute("SELECT max(sequence) FROM alert").fetchone()[0]
+        if newest != self._newest:
+            self._newest, self._ahead = newest, self._overtaking()
+        ahead = self._ahead[:limit]
+        passed = set(self._ahead)
+        return (ahead + [each for each in first if each not in passed])[:limit]
+
+    def _overtaking(self) -> list[int]:
+        """The alerts of all subjects that are wrong now, in the order in which they are sent before all others."""
+        stories: dict[str, list[int]] = {}
+        wrong: dict[str, bool] = {}
+        rows = "SELECT sequence, subject, ok FROM alert WHERE quarantined IS NULL ORDER BY sequence"
+        for sequence, subject, ok in self._db.execute(rows):
+            stories.setdefault(subject, []).append(sequence)
+            wrong[subject] = not ok
+        first = sorted((story for subject, story in stories.items() if wrong[subject]), key=len)
+        return [each for story in first for each in story]
+
+    def take(self, limit: int, max_bytes: int) -> list[Owed]:
+        """Like `owed`, for sending: from now on these records do not change.
+
+        Those made before the clock of this boot was set get their true time, counted back from now. If it still is not
+        set they keep the time they have: sent again with another one, the server would take them for others.
+        """
+        batch = self.owed(limit, max_bytes)
+        if not batch:
+            return batch
+        odd = self._db.execute(
+            "SELECT sequence, boot, elapsed_s, body FROM alert WHERE told = 0 AND wall_s < ?"
+            " AND sequence BETWEEN ? AND ?",
+            (PLAUSIBLE.timestamp(), min(each.sequence for each in batch), max(each.sequence for each in batch)),
+        ).fetchall()
+        odd = [row for row in odd if any(row[0] == each.sequence for each in batch)]
+        if not odd:
+            return batch
+        now, elapsed_s, boot = self._clock.now(), self._clock.elapsed(), boot_id()
+        mended: dict[int, str] = {}
+        with self.commit():
+            for sequence, its_boot, its_elapsed_s, body in odd:
+                if now >= PLAUSIBLE and its_boot == boot:
+                    at = now - timedelta(seconds=elapsed_s - its_elapsed_s)
+                    mended[sequence] = json.dumps(
+                        json.loads(body) | {"timestamp": outgoing.timestamp(at)}, ensure_ascii=False
+                    )
+                    self._db.execute(
+                        "UPDATE alert SET body = ?, wall_s = ? WHERE sequence = ?",
+                        (mended[sequence], at.timestamp(), sequence),
+                    )
+                self._db.execute("UPDATE alert SET told = 1 WHERE sequence = ?", (sequence,))
+        return [replace(each, body=mended.get(each.sequence, each.body)) for each in batch]
 
     def delivered(self, sequences: Iterable[int]) -> None:
         """The server has stored these: they are no longer owed."""
+        gone = set(sequences)
         with self.commit():
-            self._db.executemany("DELETE FROM alert WHERE sequence = ?", ((each,) for each in sequences))
+            self._db.executemany("DELETE FROM alert WHERE sequence = ?", ((each,) for each in gone))
+        self._ahead = [each for each in self._ahead if each not in gone]
 
     def quarantine(self, sequence: int, why: str) -> None:
         """The server will never take this one: kept and counted, not sent again."""
         with self.commit():
             self._db.execute("UPDATE alert SET quarantined = ? WHERE sequence = ?", (why, sequence))
+            self._note_gap(sequence, sequence, f"put aside: {why}", dropped=0)
+        self._ahead = [each for each in self._ahead if each != sequence]
 
     def counts(self) -> Counts:
         owed, quarantined = self._db.execute(
             "SELECT count(*) FILTER (WHERE quarantined IS NULL), count(quarantined) FROM alert"
         ).fetchone()
-        dropped = self._db.execute("SELECT coalesce(sum(last - first + 1), 0) FROM gap").fetchone()[0]
-        return Counts(owed=owed, quarantined=quarantined, dropped=dropped)
+        dropped = self._db.execute("SELECT coalesce(sum(dropped), 0) FROM gap").fetchone()[0]
+        return Counts(owed=owed, quarantined=quarantined, dropped=dropped + int(self.meta(DROPPED) or 0))
 
     def gaps(self) -> list[Gap]:
-        """What was given up, oldest first."""
-        rows = self._db.execute("SELECT first, last, reason, at FROM gap ORDER BY first, last")
-        return [Gap(first=first, last=last, reason=reason, at=at) for first, last, reason, at in rows]
+        """What the server has not been told of yet that it will never see, oldest first."""
+        rows = self._db.execute("SELECT account, first, last, reason, at FROM gap ORDER BY rowid")
+        return [
+            Gap(account=UUID(account), first=first, last=last, reason=reason, at=at)
+            for account, first, last, reason, at in rows
+        ]
+
+    def gaps_told(self, gaps: Iterable[Gap]) -> None:
+        """The server knows of these; one that has grown since is told again."""
+        with self.commit():
+            for gap in gaps:
+                gone = self._db.execute(
+                    "DELETE FROM gap WHERE account = ? AND first = ? AND last = ? AND at = ? RETURNING dropped",
+                    (str(gap.account), gap.first, gap.last, gap.at),
+                ).fetchall()
+                dropped = sum(row[0] for row in gone)
+                if dropped:
+                    self._put(DROPPED, str(int(self.meta(DROPPED) or 0) + dropped))
+
+    def begin_elsewhere(self) -> None:
+        """Another server takes over: what is not owed any more it will never see."""
+        with self.commit():
+            last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'alert'").fetchone()
+            owed = self._db.execute("SELECT min(sequence) FROM alert WHERE quarantined IS NULL").fetchone()[0]
+            end = owed - 1 if owed else last[0] if last else 0
+            if end > 0:
+                self._note_gap(1, end, "came to an end with the server that this device had before", dropped=0)
 
     def meta(self, key: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -281,21 +438,28 @@ class Store:
 
     def set_meta(self, key: str, value: str) -> None:
         with self.commit():
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            self._put(key, value)
+
+    def _put(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     # -- bounds --------------------------------------------------------------------------------------------------
 
     def _enforce_limits(self) -> None:
         """Inside a transaction: give up what is too old, then what is too much."""
-        if self._guess.count <= self.limits.count and self._guess.bytes <= self.limits.bytes:
+        full = self._guess.count > self.limits.count or self._guess.bytes > self.limits.bytes
+        elapsed = self._clock.elapsed()
+        if full or elapsed - self._aged_at >= AGE_EVERY_S:
+            self._aged_at = elapsed
+            self._drop(self._too_old(), TOO_OLD)
+        if not full:
             return
-        self._drop(self._too_old(), "older than ALERT_STORE_MAX_RECORD_AGE_S")
         count, size = self._totals()
         if count > self.limits.count or size > self.limits.bytes:
-            self._drop(self._cancelling(count, size), "the store was full; CRITICAL and its OK cancel out")
+            self._drop(self._cancelling(count, size), FULL_AND_CANCELLING)
             count, size = self._totals()
         if count > self.limits.count or size > self.limits.bytes:
-            self._drop(self._oldest(count, size), "the store was full")
+            self._drop(self._oldest(count, size), FULL)
             count, size = self._totals()
         self._guess.count, self._guess.bytes = count, size
 
@@ -314,14 +478,29 @@ class Store:
         return [row[0] for row in rows]
 
     def _cancelling(self, count: int, size: int) -> list[int]:
-        """CRITICALs whose subject's next record is an OK, with that OK: leaving both out changes no state."""
+        """CRITICALs whose subject's next record is an OK, with that OK: leaving both out changes no state.
+
+        Not where the record before is no OK either (a service that went up and down): its OK closes that one too.
+        """
+        before: dict[str, tuple[int, int, bool]] = {}  # by subject: number, size and "opened it" of its last record
+        pairs: list[tuple[int, int, int]] = []
         rows = self._db.execute(
-            "SELECT a.sequence, b.sequence, a.size + b.size FROM alert a JOIN alert b ON b.sequence ="
-            " (SELECT min(sequence) FROM alert WHERE subject = a.subject AND sequence > a.sequence)"
-            " WHERE a.ok = 0 AND b.ok = 1 AND a.quarantined IS NULL AND b.quarantined IS NULL ORDER BY a.sequence"
+            "SELECT sequence, subject, ok, size, quarantined IS NULL, body LIKE ? FROM alert ORDER BY sequence",
+            (f'%"status": "{FLAPPING_STATUS}"%',),
         )
+        for sequence, subject, ok, each, sound, flapping in rows:
+            if not sound:
+                before.pop(subject, None)
+            elif not ok:
+                opened = (subject not in before or before[subject][0] < 0) and not flapping
+                before[subject] = (sequence, each, opened)
+            else:
+                first, first_size, opened = before.get(subject, (-1, 0, False))
+                if first >= 0 and opened:
+                    pairs.append((first, sequence, first_size + each))
+                before[subject] = (-1, 0, False)
         gone: list[int] = []
-        for first, second, both in rows:
+        for first, second, both in sorted(pairs):
             if count <= self.limits.count and size <= self.limits.bytes:
                 break
             gone += (first, second)
@@ -340,11 +519,34 @@ class Store:
     def _drop(self, sequences: list[int], reason: str) -> None:
         if not sequences:
             return
-        at = outgoing.timestamp(self._clock.now())
         self._db.executemany("DELETE FROM alert WHERE sequence = ?", ((each,) for each in sequences))
         for first, last in ranges(sequences):
-            self._db.execute("INSERT INTO gap VALUES (?, ?, ?, ?)", (first, last, reason, at))
+            self._note_gap(first, last, reason, dropped=last - first + 1)
         log.warn(f"{len(sequences)} alerts that could not be sent were given up: {reason}")
+
+    def _note_gap(self, first: int, last: int, reason: str, *, dropped: int) -> None:
+        """Inside a transaction. A gap that goes on is one gap, not one for each alert."""
+        db, account = self._db, str(self.account)
+        at = outgoing.timestamp(self._clock.now())
+        grown = db.execute(
+            "UPDATE gap SET last = ?, dropped = dropped + ?, at = ? WHERE rowid ="
+            " (SELECT max(rowid) FROM gap WHERE account = ? AND last = ? AND reason = ?)",
+            (last, dropped, at, account, first - 1, reason),
+        )
+        if grown.rowcount:
+            return
+        db.execute(
+            "INSERT INTO gap (account, first, last, reason, at, dropped) VALUES (?, ?, ?, ?, ?, ?)",
+            (account, first, last, reason, at, dropped),
+        )
+        if db.execute("SELECT count(*) FROM gap").fetchone()[0] > MAX_GAPS:
+            mine = "SELECT rowid, first, last, dropped FROM gap WHERE account = ? AND first > 0 ORDER BY first LIMIT 2"
+            (one, start, end, few), (other, _, further, more) = db.execute(mine, (account,)).fetchall()
+            db.execute("DELETE FROM gap WHERE rowid = ?", (other,))
+            db.execute(
+                "UPDATE gap SET first = ?, last = ?, dropped = ?, reason = ?, at = ? WHERE rowid = ?",
+                (start, max(end, further), few + more, MANY_REASONS, at, one),
+            )
 
 
 def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
@@ -361,71 +563,6 @@ def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
 def boot_id() -> str:
     """Names this boot of the machine. Source: random(4)."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    path.touch(mode=0o600)
-    # isolation_level None: every statement is its own transaction unless we say BEGIN.
-    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, cached_statements=32)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA cache_size = -256")  # KiB: the daemon reads little
-        db.execute("PRAGMA journal_size_limit = 1048576")
-        _migrate(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise Unavailable(
-                f"the store {path} was written by a newer Vedette; install that one, or move the file away"
-            )
-        if version == 0:
-            for statement in SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {VERSION}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-
-
-def _is_damage(exc: sqlite3.Error) -> bool:
-    return exc.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _replace_damaged(path: Path, why: Exception) -> sqlite3.Connection:
-    """Set the file aside for whoever wants to look, and go on with a new one that continues the numbering."""
-    last = _last_sequence(path)
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    log.error(f"the store {path} is damaged ({why}); it was set aside as {aside} and a new one begun")
-    db = _connect(path)
-    if last:
-        db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('alert', ?)", (last,))
-    return db
-
-
-def _last_sequence(path: Path) -> int:
-    with suppress(sqlite3.Error):
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'alert'").fetchone()
-            return int(row[0]) if row else 0
-        finally:
-            db.close()
-    return 0
 
 
 def _dump_state(state: State) -> str:

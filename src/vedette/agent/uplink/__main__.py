@@ -15,6 +15,7 @@ from vedette.agent import settings as settings_file
 from vedette.agent.paths import Paths
 from vedette.agent.settings import Settings
 from vedette.agent.store import Store
+from vedette.agent.storefile import DAMAGED, Damaged, is_damage
 from vedette.agent.uplink.child import BROKEN_S, Bell, Child
 from vedette.clock import SystemClock
 from vedette.errors import VedetteError
@@ -30,7 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     paths, settings = settings_file.load(Path(arguments[1]) if arguments else None)
     os.environ.pop("JOURNAL_STREAM", None)  # our standard error is the daemon's pipe, not the journal
     log.configure(level=settings.config_log_level)  # the daemon takes care of the file
-    wait_s = _live(paths, settings)
+    try:
+        wait_s = _live(paths, settings)
+    except Damaged as trouble:
+        log.error(str(trouble))
+        return DAMAGED
     if wait_s is not None:
         with suppress(OSError):  # the daemon is gone
             os.write(1, json.dumps({"retry_in_s": round(wait_s, 3)}).encode() + b"\n")
@@ -47,6 +52,8 @@ def _live(paths: Paths, settings: Settings) -> float | None:
         with closing(Store.open(paths.store)) as store:
             return Child(store, paths, settings, SystemClock(), Bell(0), draw).run()
     except (VedetteError, sqlite3.Error, OSError) as trouble:
+        if isinstance(trouble, Damaged) or (isinstance(trouble, sqlite3.Error) and is_damage(trouble)):
+            raise Damaged(f"the store {paths.store} is damaged: {trouble}") from trouble
         log.error(f"nothing can be delivered now: {trouble}")
         return draw(*BROKEN_S)
 

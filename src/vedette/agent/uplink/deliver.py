@@ -30,7 +30,7 @@ class Alerts:
             TryLater: the server cannot take more now; what it took is done with, the rest is kept.
         """
         sent = False
-        while batch := self._store.owed(self._records, BATCH_BYTES):
+        while batch := self._store.take(self._records, BATCH_BYTES):
             self._settle(batch)
             sent = True
             if stop():
