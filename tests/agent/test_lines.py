@@ -4,13 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vedette.agent.follow.lines import MAX_CONTEXT_LINE, MAX_LINE, Block, Context, Splitter, numbered, text
+from vedette.agent.follow.lines import MAX_CONTEXT_LINE, MAX_LINE, Block, Context, Splitter, finished, text
 from vedette.model import Line
+
+
+def lines_of(data: bytes) -> list[bytes]:
+    return [finished(line) for line in data.split(b"\n")[:-1]]
 
 
 def split(*pieces: bytes) -> list[bytes]:
     splitter = Splitter()
-    return [line for piece in pieces for line in splitter.feed(piece)]
+    return [line for piece in pieces for line in lines_of(splitter.feed(piece))]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +41,7 @@ def test_it_does_not_matter_how_they_are_cut(parts: list[bytes], data: st.DataOb
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
     pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
     splitter = Splitter()
-    assert [line for piece in pieces for line in splitter.feed(piece)] == split(whole)
+    assert [line for piece in pieces for line in lines_of(splitter.feed(piece))] == split(whole)
     assert splitter.pending == len(whole) - (whole.rfind(b"\n") + 1)
 
 
@@ -45,10 +49,9 @@ def test_it_does_not_matter_how_they_are_cut(parts: list[bytes], data: st.DataOb
 def test_a_line_without_end_takes_no_memory(piece: int) -> None:
     splitter = Splitter()
     for _ in range(10 * MAX_LINE // piece + 1):
-        assert splitter.feed(b"x" * piece) == []
+        assert splitter.feed(b"x" * piece) == b""
         assert len(splitter._rest) <= MAX_LINE + 1
-    assert splitter.feed(b"x\nnext\n") == [b"x" * MAX_LINE, b"next"]
-    assert splitter.cut == 1
+    assert lines_of(splitter.feed(b"x\nnext\n")) == [b"x" * MAX_LINE, b"next"]
 
 
 def test_a_hole_of_nuls_does_not_fill_the_line() -> None:
@@ -57,30 +60,47 @@ def test_a_hole_of_nuls_does_not_fill_the_line() -> None:
         splitter.feed(b"\0" * 4096)
         assert len(splitter._rest) <= 1
     assert splitter.pending == 409_600
-    assert splitter.feed(b"text\n") == [b"text"]
+    assert lines_of(splitter.feed(b"text\n")) == [b"text"]
 
 
 def test_flush_gives_the_line_that_will_never_end() -> None:
     splitter = Splitter()
     splitter.feed(b"a\nb")
-    assert splitter.flush() == [b"b"]
-    assert splitter.flush() == []
-    assert splitter.feed(b"c\n") == [b"c"]
+    assert splitter.flush() == b"b\n"
+    assert splitter.flush() == b""
+    assert splitter.feed(b"c\n") == b"c\n"
 
 
 def test_neighbours_reach_back_over_reads() -> None:
     context = Context(3)
-    context.add(1, [b"1", b"2", b"3", b"4"])
-    context.add(5, [b"5"])
-    block = Block(lines=[b"6", b"7", b"8", b"9"], first=6, context=context.lines())
-    assert block.before(1, 3) == (Line(4, "4"), Line(5, "5"), Line(6, "6"))
-    assert block.before(3, 2) == (Line(7, "7"), Line(8, "8"))
+    assert context.add(1, b"1\n2\n3\n4\n") == 4
+    assert context.add(5, b"5\r\n") == 1
+    block = Block(data=b"6\n7\n8\n9\n", first=6, context=context.lines())
+    assert block.before(2, 3) == (Line(4, "4"), Line(5, "5"), Line(6, "6"))
+    assert block.before(6, 2) == (Line(7, "7"), Line(8, "8"))
     assert block.before(0, 0) == ()
-    assert block.at(1) == Line(7, "7")
-    assert block.after(1, 1) == (Line(8, "8"),)
-    assert block.after(3, 30) == ()
+    assert block.at(2) == Line(7, "7")
+    assert block.after(2, 1) == (Line(8, "8"),)
+    assert block.after(6, 30) == ()
+
+
+@given(st.lists(st.binary(max_size=5), min_size=1), st.integers(0, 6), st.data())
+def test_neighbours_are_the_lines_around(parts: list[bytes], count: int, data: st.DataObject) -> None:
+    raw = b"\n".join(parts) + b"\n"
+    lines = [text(line) for line in lines_of(raw)]
+    index = data.draw(st.integers(0, len(lines) - 1))
+    start = len(b"".join(line + b"\n" for line in raw.split(b"\n")[:index]))
+    block = Block(data=raw, first=1, context=())
+    assert [text(line) for line in block.lines] == lines
+    numbered = [Line(number, line) for number, line in enumerate(lines, 1)]
+    assert block.at(start) == numbered[index]
+    assert block.before(start, count) == tuple(numbered[max(0, index - count) : index])
+    assert block.after(start, count) == tuple(numbered[index + 1 : index + 1 + count])
 
 
 def test_what_people_read_is_text() -> None:
     assert text(b"a\xff\0b") == "a\ufffd\ufffdb"
-    assert len(numbered(1, [b"x" * MAX_LINE])[0].data) == MAX_CONTEXT_LINE
+    long = Block(data=b"x" * MAX_LINE + b"\ny\n" + b"x" * MAX_LINE + b"\n", first=1, context=())
+    assert [len(line.data) for line in (*long.before(MAX_LINE + 1, 1), *long.after(MAX_LINE + 1, 1))] == [
+        MAX_CONTEXT_LINE
+    ] * 2

@@ -4,22 +4,31 @@ Alerts, states, and the positions behind the lines that caused them go together.
 takes nothing, nothing is read until it does.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from vedette.agent.checks import Check
 from vedette.agent.follow.command import CommandSource
-from vedette.agent.follow.file import FileSource
+from vedette.agent.follow.file import FileSource, Read
 from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.position import Position
 from vedette.agent.host import Host
 from vedette.agent.ledger import Ledger
 from vedette.agent.loop import Loop, Timer
+from vedette.agent.match import Engine
+from vedette.agent.states import Verdict
+from vedette.clock import Clock
 
 SAVE_S: Final = 5.0
 """Positions behind lines that meant nothing are saved this often; after a crash such lines are read once more."""
 COOL_S: Final = 0.1
 """A source whose matches only restart clocks is read this often: each time costs a flush to the disk."""
+
+TURN_S: Final = 0.01
+"""One source is searched for so long before another has its turn."""
+ROUND_S: Final = 0.02
+"""All of them together for so long before timers and other checks have theirs."""
 
 Source = FileSource | CommandSource
 
@@ -32,6 +41,35 @@ class _Reader:
     source: Source
 
 
+class _Search:
+    """What a step of a source has brought is searched, in as many turns as it takes."""
+
+    def __init__(self, reads: list[Read], checks: dict[str, Check], engine: Engine) -> None:
+        self._checks, self._engine = checks, engine
+        self.keys = {key for read in reads for key in read.keys if key in checks}
+        self.verdicts: list[tuple[str, Verdict]] = []  # complete when `run` has said so
+        self._work = self._all(reads)
+
+    def run(self, clock: Clock, until_s: float) -> bool:
+        """Search until all is found or the time is over; whether all is."""
+        return all(clock.elapsed() < until_s for _ in self._work)
+
+    def _all(self, reads: list[Read]) -> Iterator[None]:
+        names = list(self._checks)
+        for read in reads:
+            wanted = {index for index, key in enumerate(names) if key in read.keys}
+            for found in self._engine.scan(read.block.data, wanted):
+                if found is None:
+                    yield
+                    continue
+                key = names[found.pattern]
+                if found.undecided:
+                    self._checks[key].undecided(read.block, found.start, found.undecided)
+                    yield
+                else:
+                    self.verdicts.append((key, self._checks[key].verdict(read.block, found.start)))
+
+
 class Reading:
     """All checks that read lines."""
 
@@ -39,6 +77,8 @@ class Reading:
         self._loop, self._host, self._inotify, self._ledger = loop, host, inotify, ledger
         self._readers: dict[str, _Reader] = {}
         self._sources: dict[str, Source] = {}
+        self._engines: dict[Source, tuple[dict[str, Check], Engine]] = {}
+        self._searches: dict[Source, _Search] = {}  # under way; the source is not read on meanwhile
         self._ready: dict[Source, None] = {}
         self._cooling: dict[Source, bool] = {}  # True: it became ready while it cooled
         self._pump_planned = False
@@ -53,6 +93,7 @@ class Reading:
         reader = self._readers.get(key)
         if reader is not None and reader.check.source == check.source:
             reader.check = check
+            self._engines.pop(reader.source, None)
             return
         self.stop(key)
         position = self._ledger.place(key)
@@ -63,15 +104,20 @@ class Reading:
             source = self._open_source(check.source, context)
             self._sources[check.source] = source
         self._readers[key] = _Reader(check, source)
+        self._engines.pop(source, None)
         if position is None and isinstance(source, FileSource):
             self._new.setdefault(source, set()).add(key)
         source.subscribe(key, position)
 
     def stop(self, key: str) -> None:
         """Read no more for this check, if it was read for; what was read stays read."""
-        reader = self._readers.pop(key, None)
+        reader = self._readers.get(key)
         if reader is None:
             return
+        if reader.source in self._searches:  # its place is behind what is searched
+            self._finish(reader.source)
+        del self._readers[key]
+        self._engines.pop(reader.source, None)
         self._new.get(reader.source, set()).discard(key)
         self._dirty.discard(key)
         self._commit({key: reader.source.position(key)})
@@ -84,8 +130,9 @@ class Reading:
             self._new.pop(reader.source, None)
 
     def close(self) -> None:
-        """Stop reading and save the places."""
+        """Stop reading and save the places. What is still searched is read again next time."""
         self._commit()
+        self._searches = {}
         for source in self._sources.values():
             source.close()
         self._sources, self._readers = {}, {}
@@ -108,36 +155,76 @@ class Reading:
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
-        """One bounded step of every source that has something, then one commit for all."""
+        """A bounded turn of every source that has something, then one commit for all."""
         self._pump_planned = False
         if self._ledger.blocked:
             return
+        clock = self._loop.clock
+        over_s = clock.elapsed() + ROUND_S
         ready, self._ready = self._ready, {}
+        handled: list[Source] = []
         hot: set[Source] = set()
         changed = False
         for source in ready:
-            for read in source.step():
-                for key in read.keys:
-                    reader = self._readers.get(key)
-                    if reader is None:
-                        continue
-                    self._mark_dirty(key)
-                    verdict = reader.check.see(read.block)
-                    if verdict is not None:
-                        changed |= self._ledger.judge(key, verdict)
-                        hot.add(source)
+            now = clock.elapsed()
+            if now >= over_s:  # the rest is first in the next round
+                self._ready[source] = None
+                continue
+            handled.append(source)
+            search = self._searches.pop(source, None) or self._begin(source)
+            if search is None:
+                continue
+            if not search.run(clock, now + TURN_S):
+                self._searches[source] = search
+                continue
+            some, news = self._judge(search)
+            changed |= news
+            if some:
+                hot.add(source)
         # A file found for the first time is noted at once, so that it is known by whatever name when we come back.
-        found = [key for source in ready if source in self._new for key in self._new[source] if source.position(key)]
+        found = [
+            key
+            for source in handled
+            if source in self._new and source not in self._searches
+            for key in self._new[source]
+            if source.position(key)
+        ]
         if changed or found:
             for key in found:
                 self._new.pop(self._readers[key].source, None)
             self._dirty.update(found)
             self._commit()
-        for source in ready:
-            if source.more:
+        for source in handled:
+            if source in self._searches or source.more:
                 self._on_ready(source)
             elif source in hot:
                 self._cool(source)
+        if self._ready:
+            self._plan_pump()
+
+    def _begin(self, source: Source) -> _Search | None:
+        """Take a step of the source; None when it has brought nothing."""
+        reads = source.step()
+        if not reads:
+            return None
+        if source not in self._engines:
+            checks = {key: each.check for key, each in self._readers.items() if each.source is source}
+            self._engines[source] = checks, Engine([each.pattern for each in checks.values()])
+        checks, engine = self._engines[source]
+        return _Search(reads, checks, engine)
+
+    def _finish(self, source: Source) -> None:
+        """Search what is left of a step, however long it takes."""
+        search = self._searches.pop(source)
+        while not search.run(self._loop.clock, float("inf")):
+            pass
+        self._judge(search)
+
+    def _judge(self, search: _Search) -> tuple[bool, bool]:
+        """What was found goes to the ledger: whether something was, and whether that changed anything."""
+        self._mark_dirty(search.keys)
+        judged = [self._ledger.judge(key, verdict) for key, verdict in search.verdicts if key in self._readers]
+        return bool(judged), any(judged)
 
     def _cool(self, source: Source) -> None:
         self._cooling[source] = False
@@ -148,12 +235,14 @@ class Reading:
 
         self._loop.call_later(COOL_S, cooled)
 
-    def _mark_dirty(self, key: str) -> None:
-        self._dirty.add(key)
+    def _mark_dirty(self, keys: set[str]) -> None:
+        self._dirty |= keys
         if self._saving is None or not self._saving.pending:
             self._saving = self._loop.call_later(SAVE_S, self._commit)
 
     def _commit(self, places: dict[str, Position | None] | None = None) -> None:
-        dirty, self._dirty = self._dirty, set()
+        # The place of one that is searched for is behind what is searched: not yet.
+        busy: set[str] = set().union(*(search.keys for search in self._searches.values()))
+        dirty, self._dirty = self._dirty - busy, self._dirty & busy
         positions = {key: self._readers[key].source.position(key) for key in dirty if key in self._readers}
         self._ledger.commit(positions | (places or {}))

@@ -10,10 +10,10 @@ from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.lines import Block
 from vedette.agent.host import Host
 from vedette.agent.loop import Loop
+from vedette.agent.match import Pattern
 from vedette.agent.paths import Paths
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
-from vedette.errors import Invalid
 from vedette.model import ConfiguredCheck
 
 
@@ -22,9 +22,14 @@ class Check(Protocol):
 
     key: str  # "log_results-scan", unique on the device
     source: str  # a path, or "@" and a command
+    pattern: Pattern  # which lines are worth a verdict
 
-    def see(self, block: Block) -> Verdict | None:
-        """Judge lines that were read together; None: nothing to say."""
+    def verdict(self, block: Block, start: int) -> Verdict:
+        """Judge the line of `block` that begins at `start`; it matches."""
+        ...
+
+    def undecided(self, block: Block, start: int, reason: str) -> None:
+        """Whether that line matches could not be found out."""
         ...
 
     def configured(self) -> ConfiguredCheck:

@@ -5,7 +5,7 @@ from typing import Final
 from vedette.agent import durations, log
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.follow.lines import Block, text
-from vedette.agent.match import Pattern, Undecided
+from vedette.agent.match import Pattern
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
 from vedette.errors import Invalid
@@ -26,7 +26,6 @@ class LogCheck:
         if not self.source.startswith(("/", "@")) or self.source == "@":
             raise Invalid(f"LOG_FILE {self.source!r} is neither an absolute path nor '@' and a command")
         self.pattern = Pattern.compile(_required(values.get("LOG_PATTERN", ""), "LOG_PATTERN"))
-        self.undecided = 0  # lines on which the engine gave up
         self._file_name = file.name + ".sh"
         expiration = values.get("LOG_PATTERN_EXPIRATION", "")
         self._has_expiration = bool(expiration)
@@ -42,21 +41,13 @@ class LogCheck:
         self._after = settings.default_log_lines_after
         self._complaints = log.Limited(burst=1, interval_s=600)
 
-    def see(self, block: Block) -> Verdict | None:
-        """The first match decides: one alert tells of a block, further matches would restart the same clock."""
-        matches = self.pattern.matches
-        for index, line in enumerate(block.lines):
-            try:
-                if matches(line):
-                    return self._verdict(block, index)
-            except Undecided as exc:
-                self.undecided += 1
-                self._complaints.write(
-                    log.WARN,
-                    f"{self.key}: whether line {block.first + index} of {self.source} matches cannot be decided"
-                    f" ({exc}); {self.undecided} such lines so far; a simpler pattern would help",
-                )
-        return None
+    def undecided(self, block: Block, start: int, reason: str) -> None:
+        """The pattern engine gave up on the line that begins at `start`."""
+        self._complaints.write(
+            log.WARN,
+            f"{self.key}: whether line {block.number(start)} of {self.source} matches cannot be decided ({reason});"
+            f" {self.pattern.undecided} such lines so far; a simpler pattern would help",
+        )
 
     def configured(self) -> ConfiguredCheck:
         settings: dict[str, str | int] = {"pattern": self.pattern.text, "path": self.source}
@@ -64,7 +55,8 @@ class LogCheck:
             settings["expire_seconds"] = self.expires_s
         return ConfiguredCheck(name=self._file_name, kind=TYPE, settings=settings)
 
-    def _verdict(self, block: Block, index: int) -> Verdict:
+    def verdict(self, block: Block, start: int) -> Verdict:
+        """What it means that the line that begins at `start` matches."""
         return Verdict(
             ok=False,
             name=self._name,
@@ -75,10 +67,10 @@ class LogCheck:
                 type=self._subject_type,
                 status=self._subject_status,
                 details=Details(
-                    description=self._details.replace(LINE_MATCHING, text(block.lines[index])),
-                    lines_before=block.before(index, self._before),
-                    line_matching=block.at(index),
-                    lines_after=block.after(index, self._after),
+                    description=self._details.replace(LINE_MATCHING, text(block.line(start))),
+                    lines_before=block.before(start, self._before),
+                    line_matching=block.at(start),
+                    lines_after=block.after(start, self._after),
                 ),
             ),
         )

@@ -27,7 +27,7 @@ class CommandSource:
         self._context = Context(context)
         self._splitter = Splitter()
         self._line = 0
-        self._waiting: list[bytes] = []  # lines of the last piece
+        self._waiting = b""  # whole lines of the last piece
         self._process: Process | None = None
         self._restart: Timer | None = None
         self._wait_s = FIRST_WAIT_S
@@ -59,14 +59,13 @@ class CommandSource:
         return bool(self._waiting)
 
     def step(self) -> list[Read]:
-        lines, self._waiting = self._waiting, []
+        lines, self._waiting = self._waiting, b""
         if self._process is not None:
             self._process.resume()
         if not lines:
             return []
-        block = Block(lines=lines, first=self._line + 1, context=self._context.lines())
-        self._line += len(lines)
-        self._context.add(block.first, lines)
+        block = Block(data=lines, first=self._line + 1, context=self._context.lines())
+        self._line += self._context.add(block.first, lines)
         return [Read(keys=tuple(sorted(self._keys)), block=block)]
 
     def _start(self) -> None:
@@ -94,7 +93,7 @@ class CommandSource:
         self._restart = self._host.loop.call_later(self._wait_s, self._start)
         self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
 
-    def _take(self, lines: list[bytes]) -> None:
+    def _take(self, lines: bytes) -> None:
         if lines:
             self._waiting += lines
             if self._process is not None:

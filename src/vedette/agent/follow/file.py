@@ -287,7 +287,7 @@ class FileSource:
         for cursor in self.cursors:
             if modified and cursor.suspect():
                 self._settle_later()
-            out += (Read(keys=tuple(sorted(cursor.keys)), block=block) for block in cursor.step() if block.lines)
+            out += (Read(keys=tuple(sorted(cursor.keys)), block=block) for block in cursor.step() if block.data)
         self._merge()
         if any(cursor.lingering for cursor in self.cursors) and (self._linger is None or not self._linger.pending):
             self._linger = self._loop.call_later(LINGER_S, self._end_lingering)

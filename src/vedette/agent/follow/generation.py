@@ -48,11 +48,6 @@ class Generation:
     def close(self) -> None:
         os.close(self.fd)
 
-    @property
-    def cut(self) -> int:
-        """Lines so far that were longer than is looked at."""
-        return self._splitter.cut
-
     def is_at(self, position: Position) -> bool:
         """Does the content agree with what `position` remembers of it?"""
         size = os.fstat(self.fd).st_size
@@ -74,7 +69,7 @@ class Generation:
         if start and earlier:
             del earlier[0]  # begins somewhere in a line
         earlier = earlier[-min(len(earlier), position.line) :] if position.line else []
-        self._context.add(position.line - len(earlier) + 1, [line.removesuffix(b"\r") for line in earlier])
+        self._context.add(position.line - len(earlier) + 1, b"".join(line + b"\n" for line in earlier))
 
     def position(self, path: str) -> Position:
         return Position(
@@ -124,12 +119,11 @@ class Generation:
 
     def flush(self) -> Block | None:
         """The last line without a newline, if any: nothing more will come."""
-        lines = self._splitter.flush()
+        line = self._splitter.flush()
         self.offset, self._tail = self._read_at, self._recent
-        return self._block(lines) if lines else None
+        return self._block(line) if line else None
 
-    def _block(self, lines: list[bytes]) -> Block:
-        block = Block(lines=lines, first=self.line + 1, context=self._context.lines())
-        self._context.add(block.first, lines)
-        self.line += len(lines)
+    def _block(self, lines: bytes) -> Block:
+        block = Block(data=lines, first=self.line + 1, context=self._context.lines())
+        self.line += self._context.add(block.first, lines)
         return block

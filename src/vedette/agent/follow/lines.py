@@ -1,62 +1,66 @@
-"""Bytes to lines, in bounded memory."""
+"""Bytes to whole lines, in bounded memory. Lines are cut out of a block only where somebody looks at one."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from vedette.model import Line
 
 MAX_LINE: Final = 16 * 1024
-"""Bytes of a line that are looked at; the rest of a longer one is skipped and counted."""
+"""Bytes of a line that are looked at; the rest of a longer one is skipped."""
 MAX_CONTEXT_LINE: Final = 2 * 1024
 """Bytes of a line that go along as context: 60 of them and the matching one stay far below any server's limit."""
 
 
-class Splitter:
-    """Cuts a stream into lines. A line is handed out when its newline has come.
+def finished(line: bytes) -> bytes:
+    """A line as it is looked at; `line` comes without its newline.
 
     A carriage return before the newline belongs to it. NUL bytes at the start of a line are no text but a hole that a
     power cut or a truncation left: they go, lest they fill the line.
     """
+    if line.startswith(b"\0"):
+        line = line.lstrip(b"\0")
+    if len(line) > MAX_LINE:
+        line = line[:MAX_LINE]
+    return line[:-1] if line.endswith(b"\r") else line
 
-    __slots__ = ("_rest", "_rest_bytes", "cut")
+
+class Splitter:
+    """Cuts a stream behind newlines: what is handed out are whole lines, uncut and each with its newline."""
+
+    __slots__ = ("_rest", "_rest_bytes")
 
     def __init__(self) -> None:
         self._rest = b""  # the unfinished line, as far as it is kept
         self._rest_bytes = 0  # its length in the stream
-        self.cut = 0  # lines longer than MAX_LINE so far
 
     @property
     def pending(self) -> int:
         """Bytes of the unfinished line."""
         return self._rest_bytes
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The lines that `data` completes."""
-        lines = data.split(b"\n")
-        last = lines.pop()
-        if lines and self._rest_bytes:
-            lines[0] = _joined(self._rest, lines[0])
-            self._rest, self._rest_bytes = b"", 0
-        if last:
+    def feed(self, data: bytes) -> bytes:
+        """The lines that `data` completes. Of one that began earlier, what nobody looks at may be missing."""
+        end = data.rfind(b"\n") + 1
+        if end:
+            whole = data if end == len(data) else data[:end]
+            if self._rest_bytes:
+                first = data.find(b"\n")
+                whole = _joined(self._rest, data[:first]) + whole[first:]
+                self._rest, self._rest_bytes = b"", 0
+        else:
+            whole = b""
+        if end < len(data):
+            last = data[end:]
             self._rest = _joined(self._rest, last)
             self._rest_bytes += len(last)
-        return [self._finished(line) for line in lines] if lines else lines
+        return whole
 
-    def flush(self) -> list[bytes]:
-        """The unfinished line, if any: no end of it will come."""
+    def flush(self) -> bytes:
+        """The unfinished line, if any, finished: no end of it will come."""
         rest, size = self._rest, self._rest_bytes
         self._rest, self._rest_bytes = b"", 0
-        return [self._finished(rest)] if size else []
-
-    def _finished(self, line: bytes) -> bytes:
-        if line.startswith(b"\0"):
-            line = line.lstrip(b"\0")
-        if len(line) > MAX_LINE:
-            self.cut += 1
-            line = line[:MAX_LINE]
-        return line[:-1] if line.endswith(b"\r") else line
+        return rest + b"\n" if size else b""
 
 
 def _joined(kept: bytes, more: bytes) -> bytes:
@@ -77,11 +81,13 @@ class Context:
     def __init__(self, size: int) -> None:
         self._lines: deque[tuple[int, bytes]] = deque(maxlen=size)
 
-    def add(self, first: int, lines: Sequence[bytes]) -> None:
-        """Take in lines that were handled; `first` is the number of the first one."""
-        size = self._lines.maxlen or 0
-        skip = max(0, len(lines) - size)
-        self._lines.extend((first + i, lines[i][:MAX_CONTEXT_LINE]) for i in range(skip, len(lines)))
+    def add(self, first: int, data: bytes) -> int:
+        """Take in whole lines that were handed out, `first` is the number of the first; returns how many they are."""
+        count = data.count(b"\n")
+        last = _last_lines(data, len(data), self._lines.maxlen or 0)
+        number = first + count - len(last)
+        self._lines.extend((number + i, line) for i, line in enumerate(last))
+        return count
 
     def lines(self) -> tuple[tuple[int, bytes], ...]:
         """What is kept now, oldest first: number and line."""
@@ -90,33 +96,59 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Lines that were read together, without their newlines."""
+    """Lines that were read together. One is named by where it begins in `data`."""
 
-    lines: Sequence[bytes]
+    data: bytes  # whole lines, each with its newline
     first: int  # number of the first one
     context: tuple[tuple[int, bytes], ...]  # what came before them, see `Context.lines`
 
-    def before(self, index: int, count: int) -> tuple[Line, ...]:
-        """Up to `count` lines before the one at `index`, oldest first, from earlier reads too."""
-        start = max(0, index - count)
-        more = count - (index - start)
+    @property
+    def lines(self) -> list[bytes]:
+        """All of them, as they are looked at."""
+        return [finished(line) for line in self.data.split(b"\n")[:-1]]
+
+    def number(self, start: int) -> int:
+        """The number of the line that begins there."""
+        return self.first + self.data.count(b"\n", 0, start)
+
+    def line(self, start: int) -> bytes:
+        return finished(self.data[start : self.data.find(b"\n", start)])
+
+    def before(self, start: int, count: int) -> tuple[Line, ...]:
+        """Up to `count` lines before that one, oldest first, from earlier reads too."""
+        here = _last_lines(self.data, start, count)
+        more = count - len(here)
         earlier = self.context[-more:] if more > 0 else ()
+        first = self.number(start) - len(here)
         return (
             *(Line(number, text(line)) for number, line in earlier),
-            *numbered(self.first + start, self.lines[start:index]),
+            *(Line(first + i, text(line)) for i, line in enumerate(here)),
         )
 
-    def at(self, index: int) -> Line:
-        return Line(self.first + index, text(self.lines[index]))
+    def at(self, start: int) -> Line:
+        return Line(self.number(start), text(self.line(start)))
 
-    def after(self, index: int, count: int) -> tuple[Line, ...]:
+    def after(self, start: int, count: int) -> tuple[Line, ...]:
         """Up to `count` lines behind it, of those that are there."""
-        return numbered(self.first + index + 1, self.lines[index + 1 : index + 1 + count])
+        out: list[Line] = []
+        number = self.number(start)
+        start = self.data.find(b"\n", start) + 1
+        while len(out) < count and start < len(self.data):
+            number += 1
+            out.append(Line(number, text(self.line(start)[:MAX_CONTEXT_LINE])))
+            start = self.data.find(b"\n", start) + 1
+        return tuple(out)
 
 
-def numbered(first: int, lines: Iterable[bytes]) -> tuple[Line, ...]:
-    """Context lines with their numbers."""
-    return tuple(Line(first + i, text(line[:MAX_CONTEXT_LINE])) for i, line in enumerate(lines))
+def _last_lines(data: bytes, end: int, count: int) -> list[bytes]:
+    """Up to `count` lines before `end`, where a line begins; as context."""
+    out: list[bytes] = []
+    while len(out) < count and end > 0:
+        start = data.rfind(b"\n", 0, end - 1) + 1
+        out.append(finished(data[start : end - 1])[:MAX_CONTEXT_LINE])
+        end = start
+    out.reverse()
+    return out
 
 
 def text(line: bytes) -> str:

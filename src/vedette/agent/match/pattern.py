@@ -17,10 +17,17 @@ from vedette.errors import Invalid
 
 MATCH_LIMIT: Final = 1_000_000
 """Steps one line may cost: about 4 ms compiled to machine code, 35 ms interpreted."""
+BRIEF_LIMIT: Final = 10_000
+"""Steps one line may cost once a pattern was undecided about PATIENCE lines."""
+PATIENCE: Final = 8
+HEAP_KIB: Final = 16 * 1024
+"""Memory that one line may cost."""
 PATTERN_BYTES_MAX: Final = 64 * 1024
 """Longest pattern that is taken; more than any argument people write, less than what stalls the compiler."""
 
-_LIMIT: Final = f"(*LIMIT_MATCH={MATCH_LIMIT})"  # a pattern can only lower it
+# A pattern can only lower them.
+_LIMIT: Final = f"(*LIMIT_HEAP={HEAP_KIB})(*LIMIT_MATCH={MATCH_LIMIT:07})"
+_BRIEF: Final = f"(*LIMIT_HEAP={HEAP_KIB})(*LIMIT_MATCH={BRIEF_LIMIT:07})"
 _ALT_BSUX: Final = 0x00000002  # the binding turns on JavaScript's \x and \u; Perl's are wanted
 _NO_OPTIONS: Final = 0
 _JIT_STACK_FULL: Final = -46
@@ -32,19 +39,30 @@ class Undecided(Exception):
 
 
 class Pattern:
-    """A compiled pattern. Compiling costs some microseconds and a few kilobytes."""
+    """A compiled pattern. Compiling costs some microseconds and a few kilobytes.
 
-    __slots__ = ("_ascii", "_interpreted", "_utf", "text")
+    One that runs into the limit again and again gets less time for each line from then on, so that a log full of such
+    lines is still read as fast as it is written.
+    """
+
+    __slots__ = ("_ascii", "_interpreted", "_limit", "_utf", "text", "undecided")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._utf = _compile(text)
+        self.undecided = 0
+        """Lines so far on which the engine gave up."""
+        self._prepare(_LIMIT)
+
+    def _prepare(self, limit: str) -> None:
+        text = self.text
+        self._limit = limit
+        self._utf = _compile(text, limit)
         self._ascii = self._utf
         self._interpreted: Any = None
         # As bytes only where that cannot change the answer: the pattern is ASCII itself and means the same without UTF.
         if text.isascii():
             try:
-                self._ascii = _compile(text.encode())
+                self._ascii = _compile(text.encode(), limit)
             except Invalid:  # for example \x{20AC}, which only UTF mode knows
                 self._ascii = self._utf
 
@@ -77,32 +95,43 @@ class Pattern:
             return _search(code, subject)
         except LibraryError as exc:
             if exc.code != _JIT_STACK_FULL:
-                raise Undecided(exc.msg) from None
+                raise self._given_up(exc) from None
         return self._slowly(line)
 
     def _slowly(self, line: bytes) -> bool:
         """Machine code has a small stack; the interpreter takes what it needs from the heap."""
         if self._interpreted is None:
-            self._interpreted = _compile(self.text, jit=False)
+            self._interpreted = _compile(self.text, self._limit, jit=False)
         try:
             return _search(self._interpreted, line.decode(errors="replace"))
         except LibraryError as exc:
-            raise Undecided(exc.msg) from None
+            raise self._given_up(exc) from None
+
+    def _given_up(self, exc: LibraryError) -> Undecided:
+        self.undecided += 1
+        if self.undecided == PATIENCE:
+            self._prepare(_BRIEF)
+        return Undecided(exc.msg)
 
 
 def _search(code: Any, subject: bytes | str) -> bool:
     return _cy.match(code, subject, len(subject), 0, _ANYWHERE, _NO_OPTIONS)[0] is not None
 
 
-def _compile(text: str | bytes, *, jit: bool = True) -> Any:
-    limited = _LIMIT + text if isinstance(text, str) else _LIMIT.encode() + text
+def _compile(text: str | bytes, limit: str, *, jit: bool = True) -> Any:
+    limited = limit + text if isinstance(text, str) else limit.encode() + text
     try:
         code = _cy.compile(limited, _NO_OPTIONS, _ALT_BSUX)
     except PatternError as exc:
-        position = max(0, exc.pos - len(_LIMIT))
+        position = max(0, exc.pos - len(limit))
         reason = exc.msg.partition("; ")[2] or exc.msg
         raise Invalid(f"not a valid pattern: {reason} (at character {position})") from None
     if jit:
         with suppress(LibraryError):  # too large for machine code, or no executable memory here: interpreted
             _cy.jit_compile(code)
     return code
+
+
+def compile_bytes(expression: bytes) -> Any:
+    """An expression of our own, for bytes as they are; bounded like every other."""
+    return _compile(expression, _BRIEF)

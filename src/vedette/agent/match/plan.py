@@ -1,0 +1,33 @@
+"""Which probes are searched for a set of patterns, and whose they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vedette.agent.match.probes import Probe, choose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Patterns are named by their place in the set."""
+
+    probes: tuple[Probe, ...]
+    owners: tuple[tuple[int, ...], ...]  # for each probe, the patterns to ask about a line that holds it
+    loose: tuple[int, ...]  # patterns without probes: asked about every line
+
+    @property
+    def literal(self) -> bool:
+        """Can all probes be found by a plain search?"""
+        return not any(each.outline or each.caseless for each in self.probes)
+
+
+def make(patterns: Sequence[str], sample: bytes = b"", *, avoid: frozenset[Probe] = frozenset()) -> Plan:
+    """Plan the search for all of `patterns`; see `probes.choose`."""
+    owners: dict[Probe, list[int]] = {}
+    loose: list[int] = []
+    for index, pattern in enumerate(patterns):
+        probes = choose(pattern, sample, avoid=avoid)
+        for probe in probes:
+            owners.setdefault(probe, []).append(index)
+        if not probes:
+            loose.append(index)
+    return Plan(probes=tuple(owners), owners=tuple(map(tuple, owners.values())), loose=tuple(loose))
