@@ -151,11 +151,11 @@ def test_deleting_an_enabled_check_tolerates_the_arguments_of_create(ctl: Contro
 
 def test_checks_of_a_subsystem_we_do_not_have_can_be_switched_off_and_removed(ctl: Control) -> None:
     """Left by another monitor on the same device."""
-    checkfiles.create(ctl.paths, "service", "cron", [("SERVICE_NAME", "cron")])
-    checkfiles.enable(ctl.paths, "service", "cron")
-    assert "no subsystem 'service'" in ctl.refused("enable", "service", "cron")
-    ctl.silently("disable", "service", "cron")
-    ctl.silently("delete", "service", "cron")
+    checkfiles.create(ctl.paths, "weather", "rain", [("WHERE", "here")])
+    checkfiles.enable(ctl.paths, "weather", "rain")
+    assert "no subsystem 'weather'" in ctl.refused("enable", "weather", "rain")
+    ctl.silently("disable", "weather", "rain")
+    ctl.silently("delete", "weather", "rain")
 
 
 # -- refusals --------------------------------------------------------------------------------------------------------
@@ -174,7 +174,10 @@ def test_checks_of_a_subsystem_we_do_not_have_can_be_switched_off_and_removed(ct
         (["create", "log", "x", "a", "/tmp/x", ""], "no duration"),
         (["create", "log", "../x", "a", "/tmp/x"], "'../x' is no name of a check"),
         (["create", "log", "x\ny", "a", "/tmp/x"], "no name of a check"),
-        (["create", "service", "cron", "systemd"], "there is no subsystem 'service', only log"),
+        (["create", "service", "cron", "upstart"], "SERVICE_TYPE 'upstart' is neither systemd nor sysV"),
+        (["create", "dbus", "x", "name", "", ""], "both missing"),
+        (["create", "dbus", "x", "name", "(", ""], "not a valid pattern"),
+        (["create", "dbus", "x", "name", "", "type='error'"], "only signals are watched"),
         (["create", "dockerevents", "x", "c", "die"], "there is no subsystem 'dockerevents', only log"),
         (["enable", "log", "x"], "there is no check 'x'"),
         (["disable", "log", "x"], "there is no check 'x'"),
