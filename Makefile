@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test check bench lock deb docs clean
+.PHONY: help setup demo test check bench screenshots lock deb docs clean
 
 help:           ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -38,6 +38,10 @@ deb: setup      ## dist/vedette-monitor_*.deb, the monitor for Debian on this ar
 
 docs: setup     ## man pages in build/man, from their sources and from the programs
 	$(BIN)/python packaging/man/render.py build/man
+
+screenshots: setup  ## the pictures of README and docs
+	@.ci/system-packages
+	$(BIN)/python docs/screenshots.py
 
 lock: setup     ## bring requirements.lock up to date with pyproject.toml
 	$(BIN)/python -m piptools compile --quiet --strip-extras --extra server --extra fast --extra dev --all-build-deps --generate-hashes --allow-unsafe \
