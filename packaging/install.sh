@@ -54,6 +54,9 @@ if [ "$unit" = mender-monitor ]; then
     install -d "$root/etc/mender-monitor/monitor.d/available" "$root/etc/mender-monitor/monitor.d/enabled" \
         "$root/usr/share/mender-monitor/config"
     install -d -m 700 "$root/var/lib/mender-monitor"
+    for file in common/common.sh lib/alert-lib.sh lib/fixlenstore-lib.sh lib/monitor-lib.sh lib/subsystem-storage-lib.sh; do
+        install -D -m 644 "$source/packaging/lib/$file" "$root/usr/share/mender-monitor/$file"
+    done
     config=$root/usr/share/mender-monitor/config/config.sh
     [ -e "$config" ] || install -m 644 "$source/packaging/config/config.sh" "$config"
 fi

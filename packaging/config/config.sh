@@ -16,6 +16,10 @@
 #DEFAULT_LOG_PATTERN_EXPIRATION_SECONDS=0
 #DEFAULT_DBUS_ALERT_EXPIRATION_SECONDS=0
 
+# Checks of disk usage, of connectivity and of subsystems of your own look this often, and a look may take this long.
+#DEFAULT_CHECK_INTERVAL_S=60
+#DEFAULT_CHECK_TIME_LIMIT_S=30
+
 # Lines of a log sent along with the matching one, at most 1000.
 #DEFAULT_LOG_LINES_BEFORE=30
 #DEFAULT_LOG_LINES_AFTER=30

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from vedette import __version__
-from vedette.agent import checkfiles, settings
+from vedette.agent import checkfiles, control_subsystems, settings
 from vedette.agent.paths import ROOT_VARIABLE, Paths
 from vedette.errors import VedetteError
 
@@ -74,42 +74,44 @@ def _run(arguments: list[str]) -> None:
     if not arguments:
         raise _Usage(f"what shall be done? '{PROGRAM} help' shows what there is")
     name, *rest = arguments
+    if name == "library" and len(rest) == 1:  # for the shell library, not for people
+        from vedette.agent import library
+
+        return library.run(settings.load(root)[0], rest[0])
     if name not in COMMANDS:
         raise _Usage(f"there is no command {name!r}, only {', '.join(COMMANDS)}")
     if rest[:1] in (["--help"], ["-h"]):
         name, rest = "help", [name]
-    COMMANDS[name].run(settings.load(root)[0], rest)
+    return COMMANDS[name].run(settings.load(root)[0], rest)
 
 
 def _create(paths: Paths, arguments: list[str]) -> None:
-    from vedette.agent import control_subsystems
-
     kind, name, *rest = _take(arguments, "create", at_least=2)
     subsystem = control_subsystems.find(kind)
-    checkfiles.good_name(kind, name)
+    kind_of_file, name = control_subsystems.place(kind, name)
+    checkfiles.good_name(kind_of_file, name)
     if not subsystem.least <= len(rest) <= subsystem.most:
         raise _Usage(f"{PROGRAM} create {kind} {subsystem.arguments}")
     assignments = subsystem.assignments(name, rest)
-    control_subsystems.validate(checkfiles.draft(paths, kind, name, assignments))
-    checkfiles.create(paths, kind, name, assignments)
+    control_subsystems.validate(checkfiles.draft(paths, kind_of_file, name, assignments))
+    checkfiles.create(paths, kind_of_file, name, assignments)
 
 
 def _enable(paths: Paths, arguments: list[str]) -> None:
-    from vedette.agent import control_subsystems  # brings PCRE, which most commands do without
-
     kind, name = _take(arguments, "enable", at_least=2, at_most=2)
-    control_subsystems.find(kind)
+    kind, name = control_subsystems.place(kind, name)
     control_subsystems.validate(checkfiles.find(paths, kind, name))
     checkfiles.enable(paths, kind, name)
 
 
 def _disable(paths: Paths, arguments: list[str]) -> None:
-    subsystem, name = _take(arguments, "disable", at_least=2, at_most=2)
+    subsystem, name = control_subsystems.place(*_take(arguments, "disable", at_least=2, at_most=2))
     checkfiles.disable(paths, subsystem, name)
 
 
 def _delete(paths: Paths, arguments: list[str]) -> None:
     subsystem, name, *_ = _take(arguments, "delete", at_least=2)  # scripts repeat the arguments of create
+    subsystem, name = control_subsystems.place(subsystem, name)
     checkfiles.delete(paths, subsystem, name)
 
 

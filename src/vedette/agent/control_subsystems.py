@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vedette.agent import checks, durations
+from vedette.agent import durations
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.settings import Settings
 from vedette.errors import Invalid
@@ -22,17 +22,29 @@ class Subsystem:
     least: int  # arguments behind the name of the check
     most: int
     assignments: Callable[[str, list[str]], Assignments]  # of the check's name and arguments; raises `Invalid`
+    stands_for: str = ""  # a pseudo subsystem: its checks are checks of this one
 
 
 def find(name: str) -> Subsystem:
     """Raises `Invalid` when there is no such subsystem."""
     if name not in SUBSYSTEMS:
-        raise Invalid(f"there is no subsystem {name!r}, only {', '.join(SUBSYSTEMS)}")
+        raise Invalid(
+            f"there is no subsystem {name!r}, only {', '.join(SUBSYSTEMS)};"
+            " for one of your own, write the file of the check yourself"
+        )
     return SUBSYSTEMS[name]
+
+
+def place(subsystem: str, name: str) -> tuple[str, str]:
+    """Under which subsystem and name the check is kept that people call so."""
+    known = SUBSYSTEMS.get(subsystem)
+    return (known.stands_for if known is not None and known.stands_for else subsystem), name
 
 
 def validate(check: CheckFile) -> None:
     """Would the daemon take this check? Raises `Invalid` when not, in the daemon's words."""
+    from vedette.agent import checks  # what most commands do without
+
     checks.build(check, Settings())
 
 
@@ -66,8 +78,50 @@ def _dbus(_name: str, arguments: list[str]) -> Assignments:
     return given
 
 
+def _dockerevents(name: str, arguments: list[str]) -> Assignments:
+    container, action, *expiration = arguments
+    if not container or not action:
+        raise Invalid("the container and the action must not be empty; an action is what 'docker events' calls it: die")
+    given: Assignments = [
+        ("SERVICE_NAME", name),
+        ("LOG_PATTERN", f".*container {action}.*name={container}.*"),
+        ("LOG_FILE", "@docker events"),
+        ("LOG_ALERT_DESCRIPTION", f"Docker container {container} {action}"),
+        ("LOG_ALERT_DETAILS", "Alert was raised due to:%line_matching"),
+        ("LOG_ALERT_STATUS", "DOCKEREVENTS_CONTAINER_EVENT"),
+        ("LOG_ALERT_TYPE", "docker_event"),
+    ]
+    if expiration:
+        given.append(("LOG_PATTERN_EXPIRATION", durations.parse(expiration[0])))
+    return given
+
+
+def _diskusage(_name: str, arguments: list[str]) -> Assignments:
+    path, *rest = arguments
+    given: Assignments = [("DISKUSAGE_NAME", path)]
+    for each in rest:
+        if each in ("space", "inodes"):
+            given.append(("DISKUSAGE_OF", each))
+        else:
+            given.append(("DISKUSAGE_THRESHOLD", each))
+    return given
+
+
+def _connectivity(_name: str, arguments: list[str]) -> Assignments:
+    address, *interface = arguments
+    given: Assignments = [("CONNECTIVITY_ADDRESS", address)]
+    if interface:
+        given.append(("CONNECTIVITY_INTERFACE", interface[0]))
+    return given
+
+
 SUBSYSTEMS: Final[Mapping[str, Subsystem]] = {
     "log": Subsystem(arguments="CHECK PATTERN FILE|@COMMAND [EXPIRATION]", least=2, most=3, assignments=_log),
     "service": Subsystem(arguments="SERVICE systemd|sysV", least=1, most=1, assignments=_service),
     "dbus": Subsystem(arguments="CHECK NAME PATTERN EXPRESSION [EXPIRATION]", least=3, most=4, assignments=_dbus),
+    "dockerevents": Subsystem(
+        arguments="CHECK CONTAINER ACTION [EXPIRATION]", least=2, most=3, assignments=_dockerevents, stands_for="log"
+    ),
+    "diskusage": Subsystem(arguments="CHECK PATH [THRESHOLD] [space|inodes]", least=1, most=3, assignments=_diskusage),
+    "connectivity": Subsystem(arguments="CHECK ADDRESS [INTERFACE]", least=1, most=2, assignments=_connectivity),
 }

@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -192,12 +192,28 @@ class Host:
         on_end: OnEnd,
         *,
         errors_are_output: bool = False,
+        environment: Mapping[bytes, bytes] | None = None,
     ) -> Process:
-        """Run a program by its absolute path. Its errors go to the log, or are part of its output."""
-        return self._start(name, argv, on_output, on_end, with_input=False, errors_are_output=errors_are_output)
+        """Run a program by its absolute path. Its errors go to the log, or are part of its output.
+
+        `environment` is what it gets in place of ours. Raises OSError when it cannot be started.
+        """
+        return self._start(
+            name,
+            argv,
+            on_output,
+            on_end,
+            with_input=False,
+            errors_are_output=errors_are_output,
+            environment=environment,
+        )
 
     def knows(self, process: Process) -> bool:
         return self._processes.get(process.pid) is process
+
+    def runs(self, name: str) -> bool:
+        """Is a process of this name there, be it that it was told to end and has not yet?"""
+        return any(process.name == name for process in self._processes.values())
 
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Call once when no process is left; at once when there is none now."""
@@ -249,6 +265,7 @@ class Host:
         *,
         with_input: bool,
         errors_are_output: bool = False,
+        environment: Mapping[bytes, bytes] | None = None,
     ) -> Process:
         pipes: list[int] = []
         try:
@@ -268,7 +285,7 @@ class Host:
             pid = os.posix_spawn(
                 argv[0],
                 list(argv),
-                os.environ,
+                os.environ if environment is None else environment,
                 file_actions=actions,
                 setpgroup=0,
                 setsigmask=(),

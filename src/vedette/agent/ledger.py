@@ -14,7 +14,7 @@ from vedette.agent.follow.position import Position
 from vedette.agent.loop import Loop, Timer
 from vedette.agent.states import QUIET, Announcement, Flapping, Now, State, Verdict
 from vedette.agent.store import Store
-from vedette.model import Alert
+from vedette.model import Alert, Subject
 
 RETRY_S: Final = 1.0
 RETRY_MAX_S: Final = 60.0
@@ -22,6 +22,15 @@ LAZY_S: Final = 1.0
 """What changed no level is saved this much later, so that a restless check costs no flush to the disk each time."""
 MAX_HELD: Final = 1000
 """Alerts held in memory while the disk takes nothing. Logs wait unread meanwhile; only other checks go on."""
+
+
+OWNER: Final = "#"
+"""Between a check and what its own program has raised, in the key of a state; no check's name holds it."""
+
+
+def script_key(check: str, subject: Subject) -> str:
+    """Under which the state of something is kept that the program of a custom subsystem has raised itself."""
+    return f"{check}{OWNER}{subject.type}/{subject.name}"
 
 
 class Ledger:
@@ -42,6 +51,7 @@ class Ledger:
         self._retry: Timer | None = None
         self._retry_s = RETRY_S
         self._blocked = False
+        store.on_renewed = self._save_all
 
     @property
     def blocked(self) -> bool:
@@ -56,10 +66,16 @@ class Ledger:
 
     def known(self) -> set[str]:
         """Every check of which something is remembered."""
-        return {*self._states, *self._store.checks()}
+        return {key.partition(OWNER)[0] for key in (*self._states, *self._changed, *self._store.checks())}
 
-    def end(self, key: str, *, forget: bool) -> None:
+    def end(self, check: str, *, forget: bool) -> None:
         """The check was switched off (its place is kept for when it is switched on again) or deleted."""
+        self._end(check, forget=forget)
+        for key in self._store.checks():
+            if key.startswith(check + OWNER):
+                self._end(key, forget=True)
+
+    def _end(self, key: str, *, forget: bool) -> None:
         state = self._states.pop(key, None) or self._changed.get(key) or self._store.state(key)
         if (clock := self._clocks.pop(key, None)) is not None:
             clock.cancel()
@@ -149,6 +165,13 @@ class Ledger:
         if self._retry is None or not self._retry.pending:
             self._retry = self._loop.call_later(self._retry_s, self.commit)
             self._retry_s = min(self._retry_s * 2, RETRY_MAX_S)
+
+    def _save_all(self) -> None:
+        """The store was damaged and a new one knows nothing: what is known here goes into it with the next commit."""
+        self._places = self._saved | self._places
+        self._saved = {}
+        self._changed = {key: state for key, state in self._states.items() if state != QUIET} | self._changed
+        self._loop.call_soon(self.commit)
 
     # -- time ----------------------------------------------------------------------------------------------------
 

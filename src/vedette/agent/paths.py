@@ -72,6 +72,11 @@ class Paths:
         return self.below("/var/run/mender-monitor.children")
 
     @property
+    def bell(self) -> Path:
+        """Touched by who puts an alert into the store from outside, for the daemon to look; on tmpfs."""
+        return self.below("/var/run/mender-monitor.bell")
+
+    @property
     def mender_conf(self) -> Path:
         return self.below("/etc/mender/mender.conf")
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from vedette.agent import checkfiles, log
 from vedette.agent.checkfiles import CheckFile, Problem
 from vedette.agent.checks import Check, Watch, World, build, is_watch
-from vedette.agent.follow.inotify import Inotify
+from vedette.agent.follow.inotify import Inotify, PathWatch
 from vedette.agent.host import Host
 from vedette.agent.ledger import Ledger
 from vedette.agent.loop import Loop
@@ -56,6 +56,7 @@ class Runner:
         self._running: dict[str, _Running] = {}
         self._broken: dict[str, str] = {}  # checks that cannot run, and the sentence that was logged
         self._config: str | None = None
+        self._bell: PathWatch | None = None
 
     @property
     def count(self) -> int:
@@ -63,6 +64,8 @@ class Runner:
 
     def configure(self, paths: Paths, settings: Settings, deleted: Iterable[str] = ()) -> None:
         """Make what runs agree with what is configured now; `deleted` were removed since the last time."""
+        if self._bell is None:
+            self._bell = PathWatch(self._inotify, str(paths.bell), self._on_bell)
         rebuild = settings != self._settings
         self._settings = settings
         self._ledger.flapping = Flapping(
@@ -98,6 +101,12 @@ class Runner:
         self._complain(broken)
         self._report()
 
+    def _on_bell(self, modified: bool) -> None:
+        """Somebody else has put an alert into the store."""
+        if self._bell is not None:
+            self._bell.refresh()
+            self._on_owed()
+
     def close(self) -> None:
         """Stop looking and save the places. Raises and sends nothing."""
         for key, running in list(self._running.items()):
@@ -105,6 +114,8 @@ class Runner:
                 self._stop(key)
         self._reading.close()
         self._running = {}
+        if self._bell is not None:
+            self._bell.close()
 
     def _start(self, check: Check | Watch, file: CheckFile, world: World) -> None:
         """Run a check, or go on with its new settings."""

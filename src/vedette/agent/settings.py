@@ -38,6 +38,8 @@ class Settings:
     default_log_lines_after: int = 30
     default_log_pattern_expiration_seconds: int = 0  # 0: raised until called off by hand
     default_service_alert_level: Level = Level.CRITICAL
+    default_check_interval_s: int = 60  # between two looks of a check that looks from time to time
+    default_check_time_limit_s: int = 30  # longest that one look may take
     flapping_interval: int = 120
     flapping_count_threshold: int = 5
     monitor_d_directory: str = MONITOR_D
@@ -157,7 +159,7 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "ALERT_URL": _url,
     "ALERT_LOG_MAX_AGE": _seconds(1),
     "ALERT_OFFLINE_STORE_MAX_COUNT": _whole(2, 10_000_000),  # room for one CRITICAL and its OK
-    "ALERT_STORE_MAX_RECORD_AGE_S": _seconds(60),
+    "ALERT_STORE_MAX_RECORD_AGE_S": _seconds(1),
     "CONFIG_LOG_LEVEL": _log_level,
     "CONFPUSH_INTERVAL": _seconds(1),
     "DAEMON_LOG_FILE": _absolute,
@@ -170,8 +172,10 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "DEFAULT_LOG_LINES_AFTER": _whole(0, 1000),
     "DEFAULT_LOG_PATTERN_EXPIRATION_SECONDS": _seconds(),
     "DEFAULT_SERVICE_ALERT_LEVEL": _level,
+    "DEFAULT_CHECK_INTERVAL_S": _seconds(1),
+    "DEFAULT_CHECK_TIME_LIMIT_S": _seconds(1),
     "FLAPPING_INTERVAL": _seconds(1),
-    "FLAPPING_COUNT_THRESHOLD": _whole(1, 100_000),
+    "FLAPPING_COUNT_THRESHOLD": _whole(1, 1000),
     "MONITOR_D_DIRECTORY": _text,
     "SEND_ALERT_MAX_INTERVAL_S": _seconds(),
 }

@@ -131,6 +131,16 @@ class Transaction:
         self._store._guess.grow(len(body.encode()))
         return sequence
 
+    def add_record(self, record: str, boot: UUID, elapsed_s: float, wall: datetime) -> None:
+        """Owe the server what is no alert, for it to refuse. Secrets are out of it already."""
+        id, body = uuid4(), json.dumps(record)
+        self._store._db.execute(
+            "INSERT INTO alert (id, subject, ok, boot, elapsed_s, wall_s, size, body) VALUES (?, ?, 1, ?, ?, ?, ?, ?)",
+            (str(id), json.dumps(["record", str(id)]), str(boot), elapsed_s, wall.timestamp(), len(body), body),
+        )
+        self._added += 1
+        self._store._guess.grow(len(body))
+
 
 class _Guess:
     """Upper bounds of what is owed, so that the rows need not be counted for each new one."""
@@ -297,6 +307,10 @@ class Store:
     def forget(self, check: str) -> None:
         with self.commit() as tx:
             tx.forget(check)
+
+    def owed_sequences(self) -> list[int]:
+        """Numbers of the alerts that the server has not got and will be sent, oldest first."""
+        return [row[0] for row in self._db.execute("SELECT sequence FROM alert WHERE quarantined IS NULL ORDER BY 1")]
 
     # -- the uplink's side ---------------------------------------------------------------------------------------
 

@@ -86,16 +86,20 @@ def _later(module: str, name: str) -> Kind:
     return make
 
 
+_SCRIPT: Final = _later("script", "ScriptCheck")
 KINDS: Final[Mapping[str, Kind]] = {
     "log": _later("log", "LogCheck"),
     "service": _later("service", "ServiceCheck"),
     "dbus": _later("dbus", "DbusCheck"),
+    "diskusage": _later("diskusage", "DiskUsageCheck"),
+    "connectivity": _later("connectivity", "ConnectivityCheck"),
 }
 
 
 def build(file: CheckFile, settings: Settings) -> Check | Watch:
-    """Make one check from its file. Raises Invalid when that cannot be: unknown kind, bad pattern, missing value."""
-    kind = KINDS.get(file.subsystem)
-    if kind is None:
-        raise Invalid(f"there is no subsystem {file.subsystem!r}, only {', '.join(KINDS)}")
-    return kind(file, settings)
+    """Make one check from its file; what is none of KINDS is a subsystem of the user's own, and needs its program.
+
+    Raises:
+        Invalid: it cannot be made: unknown kind, bad pattern, missing value.
+    """
+    return KINDS.get(file.subsystem, _SCRIPT)(file, settings)

@@ -78,7 +78,8 @@ def alert_path(setting: str, server_url: str, warn: Warn) -> str:
     return DEFAULT_PATH
 
 
-def _documented(body: str) -> dict[str, object]:
-    alert: dict[str, object] = json.loads(body)
-    alert.pop("origin", None)
+def _documented(body: str) -> object:
+    alert: object = json.loads(body)
+    if isinstance(alert, dict):  # else a record that somebody else put there, for the server to refuse
+        alert.pop("origin", None)
     return alert

@@ -1,0 +1,36 @@
+"""What checks have in common that look from time to time: how often, and how long one look may take."""
+
+from collections.abc import Callable, Mapping
+
+from vedette.agent import durations
+from vedette.agent.loop import Loop, Timer
+from vedette.errors import Invalid
+
+
+def seconds(values: Mapping[str, str], name: str, default_s: int) -> int:
+    """A duration of at least one second from the variable `name`; raises `Invalid` when it is none."""
+    given = values.get(name, "")
+    if not given:
+        return default_s
+    found = durations.parse(given)
+    if found < 1:
+        raise Invalid(f"{name} {given!r} is shorter than one second")
+    return found
+
+
+class Ticker:
+    """Calls `look` now and then every `every_s` seconds, from the loop, until it is closed.
+
+    A call that comes late, after a suspend say, is not made up for.
+    """
+
+    def __init__(self, loop: Loop, every_s: float, look: Callable[[], None]) -> None:
+        self._loop, self._every_s, self._look = loop, every_s, look
+        self._timer: Timer = loop.call_later(0.0, self._tick)
+
+    def close(self) -> None:
+        self._timer.cancel()
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(self._every_s, self._tick)
+        self._look()
