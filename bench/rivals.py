@@ -223,7 +223,8 @@ def sec(directory: Path, files: Sequence[Path], patterns: Sequence[str]) -> Runn
 def mtail(directory: Path, files: Sequence[Path], patterns: Sequence[str]) -> Running:
     programs = directory / "programs"
     programs.mkdir()
-    grouped = [pattern.replace("10[0-9.]+", r"(?P<ip>10[0-9.]+)") for pattern in patterns]
+    # Not [0-9.]+, of which mtail makes a number.
+    grouped = [pattern.replace("10[0-9.]+", r"(?P<ip>10\S+)") for pattern in patterns]
     (programs / "bench.mtail").write_text(
         "counter hits by ip\n" + "".join(f"/{each}/ {{\n  hits[$ip]++\n}}\n" for each in grouped)
     )
