@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 SLICES = ("db", "access", "devices", "deployments", "configuration", "alerts", "notify")
 # Modules that stay in the memory of an idle device; the rest is imported by short-lived children.
 RESIDENT_ROOT = "vedette.agent.__main__"
-NEVER_RESIDENT = ("ssl", "http", "asyncio", "cryptography", "msgspec", "argparse", "urllib.request")
+NEVER_RESIDENT = ("ssl", "http", "asyncio", "cryptography", "msgspec", "argparse", "urllib.request", "hyperscan")
 
 
 def module_name(path: Path) -> str:

@@ -17,6 +17,7 @@ from vedette.agent.host import Host
 from vedette.agent.ledger import Ledger
 from vedette.agent.loop import Loop, Timer
 from vedette.agent.match import Engine
+from vedette.agent.match.engines import Engines
 from vedette.agent.states import Verdict
 from vedette.clock import Clock
 
@@ -45,7 +46,8 @@ class _Search:
     """What a step of a source has brought is searched, in as many turns as it takes."""
 
     def __init__(self, reads: list[Read], checks: dict[str, Check], engine: Engine) -> None:
-        self._checks, self._engine = checks, engine
+        self._checks, self.engine = checks, engine
+        self.sample = reads[0].block.data
         self.keys = {key for read in reads for key in read.keys if key in checks}
         self.verdicts: list[tuple[str, Verdict]] = []  # complete when `run` has said so
         self._work = self._all(reads)
@@ -58,7 +60,7 @@ class _Search:
         names = list(self._checks)
         for read in reads:
             wanted = {index for index, key in enumerate(names) if key in read.keys}
-            for found in self._engine.scan(read.block.data, wanted):
+            for found in self.engine.scan(read.block.data, wanted):
                 if found is None:
                     yield
                     continue
@@ -73,8 +75,8 @@ class _Search:
 class Reading:
     """All checks that read lines."""
 
-    def __init__(self, *, loop: Loop, host: Host, inotify: Inotify, ledger: Ledger) -> None:
-        self._loop, self._host, self._inotify, self._ledger = loop, host, inotify, ledger
+    def __init__(self, *, loop: Loop, host: Host, inotify: Inotify, ledger: Ledger, engines: Engines) -> None:
+        self._loop, self._host, self._inotify, self._ledger, self._makes = loop, host, inotify, ledger, engines
         self._readers: dict[str, _Reader] = {}
         self._sources: dict[str, Source] = {}
         self._engines: dict[Source, tuple[dict[str, Check], Engine]] = {}
@@ -93,7 +95,7 @@ class Reading:
         reader = self._readers.get(key)
         if reader is not None and reader.check.source == check.source:
             reader.check = check
-            self._engines.pop(reader.source, None)
+            self._drop_engine(reader.source)
             return
         self.stop(key)
         position = self._ledger.place(key)
@@ -104,7 +106,7 @@ class Reading:
             source = self._open_source(check.source, context)
             self._sources[check.source] = source
         self._readers[key] = _Reader(check, source)
-        self._engines.pop(source, None)
+        self._drop_engine(source)
         if position is None and isinstance(source, FileSource):
             self._new.setdefault(source, set()).add(key)
         source.subscribe(key, position)
@@ -117,7 +119,7 @@ class Reading:
         if reader.source in self._searches:  # its place is behind what is searched
             self._finish(reader.source)
         del self._readers[key]
-        self._engines.pop(reader.source, None)
+        self._drop_engine(reader.source)
         self._new.get(reader.source, set()).discard(key)
         self._dirty.discard(key)
         self._commit({key: reader.source.position(key)})
@@ -209,9 +211,14 @@ class Reading:
             return None
         if source not in self._engines:
             checks = {key: each.check for key, each in self._readers.items() if each.source is source}
-            self._engines[source] = checks, Engine([each.pattern for each in checks.values()])
+            self._engines[source] = checks, self._makes.make([each.pattern for each in checks.values()])
         checks, engine = self._engines[source]
         return _Search(reads, checks, engine)
+
+    def _drop_engine(self, source: Source) -> None:
+        """The checks on this source are others now."""
+        if source in self._engines:
+            self._makes.drop(self._engines.pop(source)[1])
 
     def _finish(self, source: Source) -> None:
         """Search what is left of a step, however long it takes."""
@@ -222,6 +229,7 @@ class Reading:
 
     def _judge(self, search: _Search) -> tuple[bool, bool]:
         """What was found goes to the ledger: whether something was, and whether that changed anything."""
+        self._makes.tend(search.engine, search.sample)
         self._mark_dirty(search.keys)
         judged = [self._ledger.judge(key, verdict) for key, verdict in search.verdicts if key in self._readers]
         return bool(judged), any(judged)

@@ -16,6 +16,7 @@ from vedette.agent.follow.inotify import Inotify, PathWatch
 from vedette.agent.host import Host
 from vedette.agent.ledger import Ledger
 from vedette.agent.loop import Loop
+from vedette.agent.match.engines import Engines
 from vedette.agent.paths import Paths
 from vedette.agent.reading import Reading
 from vedette.agent.settings import Settings
@@ -51,7 +52,8 @@ class Runner:
         self._loop, self._host, self._inotify, self._store = loop, host, inotify, store
         self._on_owed = on_owed
         self._ledger = Ledger(loop=loop, store=store, boot=boot, on_owed=on_owed)
-        self._reading = Reading(loop=loop, host=host, inotify=inotify, ledger=self._ledger)
+        engines = Engines(host, store.path.parent / "patterns")
+        self._reading = Reading(loop=loop, host=host, inotify=inotify, ledger=self._ledger, engines=engines)
         self._settings = Settings()
         self._running: dict[str, _Running] = {}
         self._broken: dict[str, str] = {}  # checks that cannot run, and the sentence that was logged

@@ -34,25 +34,56 @@ class Found:
     undecided: str = ""  # why
 
 
+class _Way:
+    """How it is searched, and what is known of how well."""
+
+    def __init__(self, plan: Plan, finder: Finder) -> None:
+        self.plan, self.owners, self.find = plan, plan.owners, finder.find
+        self.hot: dict[int, int] = {}  # probes not worth searching, and for how many slices more
+        self.heats: Counter[int] = Counter()  # how often each became hot
+
+    def slow(self) -> list[int]:
+        """Patterns to be asked about every line now, those that match most first."""
+        return list(dict.fromkeys((*(owner for probe in self.hot for owner in self.owners[probe]), *self.plan.loose)))
+
+    def note(self, hits: list[tuple[int, int]], size: int) -> None:
+        """So many hits in a slice of so many bytes."""
+        size = max(size, SLICE_BYTES // 4)
+        if len(hits) * HOT_BYTES > size:
+            for probe, times in Counter(index for _, index in hits).items():
+                if times * HOT_BYTES > size:
+                    self.hot[probe] = HOT_SLICES
+                    self.heats[probe] += 1
+
+    def cool(self) -> None:
+        """A slice is done."""
+        for probe, slices in list(self.hot.items()):
+            if slices:
+                self.hot[probe] = slices - 1
+            else:
+                del self.hot[probe]
+
+
 class Engine:
     """The patterns of one source. Knows nothing of files, checks or time; used by one thread."""
 
     def __init__(self, patterns: Sequence[Pattern], plan: Plan | None = None, finder: Finder | None = None) -> None:
         self.patterns = tuple(patterns)
-        self._heats: Counter[int] = Counter()
         self.use(plan or make([each.text for each in patterns]), finder)
 
     def use(self, plan: Plan, finder: Finder | None = None) -> None:
-        """Search in this way from now on. Does not change what is found."""
-        self.plan = plan
-        self._finder = finder or PlainFinder(plan.probes)
-        self._hot: dict[int, int] = {}  # probes not worth searching, and for how many slices more
-        self._heats.clear()
+        """Search in this way from now on. Does not change what is found, also in a scan under way."""
+        self._way = _Way(plan, finder or PlainFinder(plan.probes))
+
+    @property
+    def plan(self) -> Plan:
+        return self._way.plan
 
     @property
     def worn(self) -> frozenset[Probe]:
         """Probes that were found nearly everywhere, again and again."""
-        return frozenset(self.plan.probes[index] for index, heats in self._heats.items() if heats >= WORN_HEATS)
+        way = self._way
+        return frozenset(way.plan.probes[index] for index, heats in way.heats.items() if heats >= WORN_HEATS)
 
     def scan(self, data: bytes, wanted: Set[int], *, once: bool = True) -> Iterator[Found | None]:
         """What matches in `data`, which is whole lines each with its newline; None after each bounded piece of work.
@@ -72,32 +103,36 @@ class Engine:
             start = end
 
     def _slice(self, data: bytes, start: int, end: int, left: set[int]) -> Iterator[Found | None]:
-        plan = self.plan
-        slow = left.intersection((*plan.loose, *(owner for probe in self._hot for owner in plan.owners[probe])))
+        way = self._way
+        slow = left.intersection(way.slow())
+        quick = left - slow
         if slow:
             starts, lines = _cut(data, start, end)
             for index in sorted(slow):
-                matches = self.patterns[index].matches
-                for at, line in zip(starts, lines, strict=True):
-                    try:
-                        if matches(line):
-                            yield Found(index, at)
-                            if index not in left:
-                                break
-                    except Undecided as exc:
-                        yield Found(index, at, str(exc))
+                yield from self._by_line(index, starts, lines, left)
                 yield None
-        quick = left - slow
         if quick:
-            ignored = {probe for probe, owners in enumerate(plan.owners) if quick.isdisjoint(owners)}
-            hits = self._finder.find(data, start, end, ignored)
-            yield from self._confirmed(data, hits, quick, left)
-            self._note_heat(hits, end - start)
-        self._cool()
+            ignored = {probe for probe, owners in enumerate(way.owners) if quick.isdisjoint(owners)}
+            hits = way.find(data, start, end, ignored)
+            way.note(hits, end - start)
+            yield from self._confirmed(data, hits, way.owners, quick, left)
+        way.cool()
         yield None
 
-    def _confirmed(self, data: bytes, hits: list[tuple[int, int]], quick: set[int], left: set[int]) -> Iterator[Found]:
-        owners = self.plan.owners
+    def _by_line(self, index: int, starts: list[int], lines: list[bytes], left: set[int]) -> Iterator[Found]:
+        matches = self.patterns[index].matches
+        for start, line in zip(starts, lines, strict=True):
+            try:
+                if matches(line):
+                    yield Found(index, start)
+                    if index not in left:
+                        return
+            except Undecided as exc:
+                yield Found(index, start, str(exc))
+
+    def _confirmed(
+        self, data: bytes, hits: list[tuple[int, int]], owners: Sequence[Sequence[int]], quick: set[int], left: set[int]
+    ) -> Iterator[Found]:
         line_start = line_end = -1
         line = b""
         asked: set[int] = set()
@@ -126,28 +161,29 @@ class Engine:
         return total
 
     def _count_slice(self, data: bytes, start: int, end: int) -> int:
-        plan = self.plan
-        slow = list(dict.fromkeys((*(o for probe in self._hot for o in plan.owners[probe]), *plan.loose)))
-        if len(slow) == len(self.patterns):
-            self._cool()
-            return sum(1 for line in _lines(data, start, end) if self._any(slow, line))
-        hits = self._finder.find(data, start, end, self._hot)
-        self._note_heat(hits, end - start)
-        self._cool()
+        way = self._way
+        slow = way.slow()
+        hits: list[tuple[int, int]] = []
+        if len(slow) < len(self.patterns):
+            hits = way.find(data, start, end, way.hot)
+            way.note(hits, end - start)
+        way.cool()
         if not slow:
-            return self._count_hits(data, hits)
+            return self._count_hits(data, hits, way.owners)
         asked: dict[int, set[int]] = {}
         for to, probe in hits:
-            asked.setdefault(data.rfind(b"\n", 0, to) + 1, set()).update(plan.owners[probe])
+            asked.setdefault(data.rfind(b"\n", 0, to) + 1, set()).update(way.owners[probe])
         starts, lines = _cut(data, start, end)
+        if not asked:
+            return sum(1 for line in lines if self._any(slow, line))
         return sum(
             1
             for at, line in zip(starts, lines, strict=True)
             if self._any(slow, line) or (at in asked and self._any(asked[at], line))
         )
 
-    def _count_hits(self, data: bytes, hits: list[tuple[int, int]]) -> int:
-        owners, patterns = self.plan.owners, self.patterns
+    def _count_hits(self, data: bytes, hits: list[tuple[int, int]], owners: Sequence[Sequence[int]]) -> int:
+        patterns = self.patterns
         total = 0
         counted = -1  # end of the last line that was counted
         line_end = -1
@@ -182,30 +218,11 @@ class Engine:
                 pass
         return False
 
-    def _note_heat(self, hits: list[tuple[int, int]], size: int) -> None:
-        if len(hits) * HOT_BYTES <= max(size, SLICE_BYTES // 4):
-            return
-        for probe, times in Counter(index for _, index in hits).items():
-            if times * HOT_BYTES > max(size, SLICE_BYTES // 4):
-                self._hot[probe] = HOT_SLICES
-                self._heats[probe] += 1
-
-    def _cool(self) -> None:
-        for probe, slices in list(self._hot.items()):
-            if slices:
-                self._hot[probe] = slices - 1
-            else:
-                del self._hot[probe]
-
 
 def _slice_end(data: bytes, start: int) -> int:
     """Behind the newline of a line, not much more than SLICE_BYTES further."""
     end = data.rfind(b"\n", start, start + SLICE_BYTES) + 1
     return end or data.find(b"\n", start) + 1
-
-
-def _lines(data: bytes, start: int, end: int) -> list[bytes]:
-    return [finished(line) for line in data[start : end - 1].split(b"\n")]
 
 
 def _cut(data: bytes, start: int, end: int) -> tuple[list[int], list[bytes]]:

@@ -1,6 +1,6 @@
 """Search blocks of bytes for probes: with Hyperscan where it is installed and a database is ready, else without."""
 
-from collections.abc import Callable, Container
+from collections.abc import Container, Iterator
 from typing import Any, Final, Protocol
 
 from pcre2 import LibraryError, _cy
@@ -27,34 +27,33 @@ class PlainFinder:
     """One probe after the other: right for a few texts, and always there."""
 
     def __init__(self, probes: tuple[Probe, ...]) -> None:
-        self._searches: list[Callable[[bytes, int, int], int]] = [
-            _Expression(each).search if each.outline or each.caseless else _Text(each.text).search for each in probes
-        ]
+        self._probes = [each.text if not each.outline else _Expression(each) for each in probes]
+        self._caseless = {index for index, each in enumerate(probes) if each.caseless}
 
     def find(self, data: bytes, start: int, end: int, ignored: Container[int]) -> list[Hit]:
         hits: list[Hit] = []
-        for index, search in enumerate(self._searches):
+        lower: bytes | None = None
+        for index, probe in enumerate(self._probes):
             if index in ignored:
                 continue
-            at = search(data, start, end)
-            while at >= 0:
-                hits.append((at, index))
-                newline = data.find(b"\n", at, end)
-                at = search(data, newline + 1, end) if newline >= 0 else -1
-        if len(self._searches) > 1:
-            hits.sort()
+            if isinstance(probe, _Expression):
+                hits += ((to, index) for to in probe.ends(data, start, end))
+            elif index in self._caseless:
+                lower = data[start:end].lower() if lower is None else lower
+                hits += ((to + start, index) for to in _ends(probe, lower, 0, end - start))
+            else:
+                hits += ((to, index) for to in _ends(probe, data, start, end))
+        hits.sort()
         return hits
 
 
-class _Text:
-    __slots__ = ("_text",)
-
-    def __init__(self, text: bytes) -> None:
-        self._text = text
-
-    def search(self, data: bytes, start: int, end: int) -> int:
-        at = data.find(self._text, start, end)
-        return at if at < 0 else at + len(self._text)
+def _ends(text: bytes, data: bytes, start: int, end: int) -> Iterator[int]:
+    """Where `text` ends, for each line that holds it."""
+    at = data.find(text, start, end)
+    while at >= 0:
+        yield at + len(text)
+        newline = data.find(b"\n", at, end)
+        at = data.find(text, newline + 1, end) if newline >= 0 else -1
 
 
 class _Expression:
@@ -63,12 +62,19 @@ class _Expression:
     def __init__(self, probe: Probe) -> None:
         self._code = compile_bytes((b"(?i)" if probe.caseless else b"") + probe.expression())
 
-    def search(self, data: bytes, start: int, end: int) -> int:
-        try:
-            match = _cy.match(self._code, data, end, start, _ANYWHERE, 0)[0]
-        except LibraryError:  # too costly here: go on with the next line, and let the whole pattern decide on this one
-            return start
-        return -1 if match is None else int(_cy.match_substring_span_bynumber(match, data, 0)[1])
+    def ends(self, data: bytes, start: int, end: int) -> Iterator[int]:
+        """Where it ends, once for each line that holds it."""
+        while start < end:
+            try:
+                match = _cy.match(self._code, data, end, start, _ANYWHERE, 0)[0]
+            except LibraryError:  # too costly: each line is for the whole pattern to decide
+                at = start
+            else:
+                if match is None:
+                    return
+                at = int(_cy.match_substring_span_bynumber(match, data, 0)[1])
+            yield at
+            start = data.find(b"\n", at, end) + 1 or end
 
 
 class FastFinder:

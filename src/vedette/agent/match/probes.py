@@ -74,14 +74,13 @@ def choose(pattern: str, sample: bytes = b"", *, avoid: frozenset[Probe] = froze
         rank = (found, -min(shortest, 8))
         if best is None or rank < best[0]:
             best = rank, needles
-    shape = None
+    if best is not None and best[0][0] * COMMON_BYTES > max(len(sample), 4096):
+        best = None
     if best is None or min(len(each.text) for each in best[1]) < GOOD_NEEDLE:
-        shape = _outline_of(node)
-        if shape is not None and shape in avoid:
-            shape = None
-    if shape is not None:
-        return (shape,)
-    if best is None or best[0][0] * COMMON_BYTES > max(len(sample), 4096):
+        outline = _outline_of(node)
+        if outline is not None and outline not in avoid:
+            return (outline,)
+    if best is None:
         return ()
     aliens = _ALIENS if any(each.caseless and set(each.text) & set(b"ks") for each in best[1]) else ()
     return (*sorted(best[1]), *aliens)

@@ -1,0 +1,143 @@
+"""Hyperscan databases, kept as files: compiling takes up to seconds and memory, loading neither.
+
+A file tells for which patterns it is, how they are searched and what made it, so one that does not fit (another
+version, another processor, other patterns) or is damaged is simply not there. Only this module imports Hyperscan.
+Source: hyperscan's "Serialization"; a serialized database carries its version, platform and a CRC.
+"""
+
+import json
+import os
+import platform
+from binascii import crc32
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from vedette.agent.match.finders import FastFinder
+from vedette.agent.match.plan import Plan, make
+from vedette.agent.match.probes import Probe
+
+FORMAT: Final = 1
+"""Renewed with every change in how probes are chosen: older files are compiled anew."""
+MAX_FILES: Final = 64
+MAX_BYTES: Final = 256 << 20
+SUFFIX: Final = ".patterns"
+
+
+def available() -> bool:
+    """Is Hyperscan installed? Does not load it."""
+    return find_spec("hyperscan") is not None
+
+
+def load(directory: Path, patterns: Sequence[str]) -> tuple[Plan, FastFinder] | None:
+    """The search for these patterns, if it was compiled before."""
+    if not available():
+        return None
+    try:
+        with _path(directory, patterns).open("rb") as file:
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                return None
+            head = json.loads(file.readline())
+            database = file.read()
+        if head["patterns"] != list(patterns) or head["made"] != _maker():
+            return None
+        plan = _plan(head)
+        return plan, finder(database)
+    except (OSError, ValueError, KeyError, TypeError, ImportError):
+        return None
+    except Exception as exc:
+        if type(exc).__module__.partition(".")[0] != "hyperscan":  # its errors have no common class but Exception
+            raise
+        return None
+
+
+def finder(database: bytes) -> FastFinder:
+    """Load a database. Raises an error of Hyperscan when it does not fit this machine or is damaged."""
+    import hyperscan
+
+    loaded = hyperscan.loadb(database, hyperscan.HS_MODE_BLOCK)
+    loaded.scratch = hyperscan.Scratch(loaded)
+    return FastFinder(loaded)
+
+
+def compile_(directory: Path, patterns: Sequence[str], sample: bytes, avoid: frozenset[Probe]) -> None:
+    """Plan the search, compile it and keep it in `directory`. Takes time and memory: not for the daemon itself.
+
+    Raises:
+        OSError: the directory cannot be written.
+        ImportError: there is no Hyperscan.
+    """
+    plan = make(patterns, sample, avoid=avoid)
+    if not plan.probes:
+        return
+    try:
+        database = _compiled(plan.probes)
+    except Exception as exc:  # an outline is too much for it
+        if type(exc).__module__.partition(".")[0] != "hyperscan":
+            raise
+        plan = make(patterns, sample, avoid=avoid | {each for each in plan.probes if each.outline})
+        if not plan.probes:
+            return
+        database = _compiled(plan.probes)
+    head = {
+        "patterns": list(patterns),
+        "made": _maker(),
+        "probes": [[each.text.hex(), each.caseless, each.outline] for each in plan.probes],
+        "owners": plan.owners,
+        "loose": plan.loose,
+    }
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = _path(directory, patterns)
+    temporary = path.with_suffix(f".{os.getpid()}.new")
+    try:
+        temporary.write_bytes(json.dumps(head).encode() + b"\n" + database)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _tidy(directory)
+
+
+def _compiled(probes: Sequence[Probe]) -> bytes:
+    import hyperscan
+
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[each.expression() for each in probes],
+        ids=list(range(len(probes))),
+        flags=[hyperscan.HS_FLAG_CASELESS if each.caseless else 0 for each in probes],
+    )
+    return hyperscan.dumpb(database)
+
+
+def _plan(head: dict[str, Any]) -> Plan:
+    probes = tuple(
+        Probe(bytes.fromhex(text), caseless=bool(caseless), outline=bool(outline))
+        for text, caseless, outline in head["probes"]
+    )
+    owners = tuple(tuple(int(index) for index in each) for each in head["owners"])
+    loose = tuple(int(index) for index in head["loose"])
+    count = len(head["patterns"])
+    if len(probes) != len(owners) or {*loose, *(index for each in owners for index in each)} != set(range(count)):
+        raise ValueError("not a plan for these patterns")
+    return Plan(probes=probes, owners=owners, loose=loose)
+
+
+def _maker() -> list[str | int]:
+    import hyperscan
+
+    return [FORMAT, str(getattr(hyperscan, "__version__", "")), platform.machine()]
+
+
+def _path(directory: Path, patterns: Iterable[str]) -> Path:
+    joined = "\0".join(patterns).encode(errors="replace")
+    return directory / f"{crc32(joined):08x}{crc32(joined[::-1]):08x}{SUFFIX}"
+
+
+def _tidy(directory: Path) -> None:
+    """Only the newest files stay."""
+    with suppress(OSError):
+        files = sorted(directory.glob("*" + SUFFIX), key=lambda each: each.stat().st_mtime)
+        for old in files[:-MAX_FILES]:
+            old.unlink(missing_ok=True)

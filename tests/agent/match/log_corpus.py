@@ -1,0 +1,41 @@
+"""Patterns as people write them for logs, and lines to try them on."""
+
+PATTERNS = (
+    r"CVE.*HIGH", r"PID changed", r"(?i)error", r"(?i)\b(?:panic|oops|segfault)\b", r"^$", r"^\s*$", r"", r".*", r".",
+    r"error|warning|critical", r"Failed password for (?:invalid user )?(\S+) from ([\d.]+) port \d+",
+    r"(?<!not )bad", r"(?<=user=)root", r"(?!.*debug)^.*fail", r"^(?!.*(?:ok|fine)).*$", r"disk.*(?=full)",
+    r"\b\d{1,3}(?:\.\d{1,3}){3}\b", r"[0-9a-f]{8}-[0-9a-f]{4}", r"\d{2}:\d{2}:\d{2}", r"[A-Z]{3,}", r"[a-z]{5,}",
+    r"\" 5\d\d ", r"HTTP/1\.[01]\" [45]\d\d", r"(?P<who>\w+) logged (?P<how>in|out)", r"(\w+) \1", r"(?|a(b)c|d(e)f)x",
+    r"a++b", r"(?>a+)b", r"\Qa.b*c\E", r"a\Q\E+", r"x\Ky", r"foo\K", r"(?i:k)elvin", r"(?i)straße", r"(?i)kiss", r"ß",
+    r"é+x", r"\x{e9}", r"\x{fffd}", r"[^\x00-\x7f]", r"[^x]", r"a[^x]b", r"a\sb", r"a\Wb", r"\Aab", r"ab\Z", r"ab\z",
+    r"ab$", r"^ab$", r"(?m)^ab$", r"(?s)a.b", r"a\nb", r"a\r?$", r"\r", r"a\Rb", r"\R", r"\X", r"\N+a", r"a\hb", r"\v",
+    r"[[:alpha:]]+[[:digit:]]", r"[[:^space:]]b", r"[]a]b", r"[^]a]b", r"[a\]]b", r"[\d-z]b", r"[a-]b", r"[\x00-\x1f]",
+    r"[a-c\-\\]x", r"\p{Lu}\p{Ll}+", r"\pL\d", r"\P{L}", r"(?x) a  b # note", r"(?x: a b )c", r"a(?#note)b",
+    r"(a|b|)c", r"(?:ab|cd){2,3}e", r"a{3}", r"a{2,}b", r"a{,3}b", r"a{0}b", r"(?:a?b?)+", r"a*", r"a*b", r"(a+)+$",
+    r"(?:x+x+)+y", r"^(?:(a|b)|c(?1))*$", r"(?(?=a)ab|cd)", r"(a)?(?(1)b|c)", r"(?<n>a)(?&n)", r"(?R)?a", r"a(?1)(b)",
+    r"(*ACCEPT)a", r"a(*ACCEPT)b", r"a(*SKIP)(*FAIL)|b", r"(*UTF)é", r"(?i)a(?-i)b|c", r"(?i:a)b", r"((?i)a|b)B",
+    r"a|(?i)b|c", r"(?^)a", r"(?i-s)a.c", r"\101", r"\0101", r"\x41b", r"\x{41}b", r"\e\[31m", r"\t", r"a\Eb+", r"\cA",
+    r"kernel: .*oom-killer", r"(?:^|[^\d])404(?:[^\d]|$)", r"temperature=(?:9\d|1\d\d)", r"\bk\b", r"(?i)\bK\b",
+    r"s{2}",
+    r"container (?:die|kill).*name=web", r"<[^>]*>", r"(['\"]).*?\1", r"-\d+", r"\$\{[^}]+\}", r"a\x00b", r"^\x00",
+    r"(?i)[k-m]x", r"(?i)[^a]b", r"[à-ü]", r"[a-ü]x", r"[[:<:]]ab", r"\bab\b", r"(?=.*a)(?=.*b)", r"(?:)", r"(?i)ſ",
+    r"\N{U+e9}", r"a.{3}b", r"^.{3}$", r"a\Bb", r"\Gab", r"(ab)?+c", r"[ab]{2,3}?c", r"(?:a|b)*?c", r"\d+(?:ms|s)\b",
+)  # fmt: skip
+
+LINES = (
+    b"", b" ", b"a", b"ab", b"abc", b"b", b"c", b"aab", b"aaa", b"a b", b"a\tb", b"a.b*c", b"a.b*cc", b"aBc", b"AB",
+    b"x",
+    b"xy", b"foo", b"foofoo", b"not bad", b"bad", b"user=root", b"fail debug", b"debug fail", b"all fine",
+    b"disk is full",
+    b"10.0.0.1 - - \"GET / HTTP/1.1\" 503 12",
+    b"Nov 23 10:00:00 gate sshd[9]: Failed password for root from 1.2.3.4 port 5",
+    b"CVE-2026-1 HIGH", b"HIGH CVE", b"PID changed", b"ERROR", b"a Panic!", b"the the", b"abcx", b"defx", b"ababe",
+    b"bc",
+    b"a" * 40, b"a" * 40 + b"b", b"x" * 30, b"\xc3\xa9x", b"\xc3\xa9", b"\xff", b"a\xffb", b"a\xff\xfeb",
+    b"\xef\xbf\xbd",
+    b"stra\xc3\x9fe", b"STRASSE", "STRAẞE".encode(), "\u212aelvin".encode(), "kiſſ".encode(), "ſ".encode(), b"kelvin",
+    b"K",
+    b"a\rb", b"a\0b", b"\0\0ab", b"\0", b"\x1b[31mred", b"A", b"Ab", b"\x01", b"404", b"4040", b"x404y", b"<a>", b"'a'",
+    b"container die 1 name=web", b"${x}", b"-1", b"temperature=99", b"1234abcd-0000", b"joe logged in", b"12ms", b"ss",
+    b"z" * 16_384 + b"ab", b"y" * 16_382 + b"ab", b"y" * 16_382 + b"ab\r", b"\0" * 100 + b"^ab", "日本語 a".encode(),
+)  # fmt: skip

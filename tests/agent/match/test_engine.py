@@ -1,0 +1,154 @@
+"""A block searched at once gives the same answers as its lines, asked one by one."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from log_corpus import LINES, PATTERNS
+
+from vedette.agent.follow.lines import finished
+from vedette.agent.match import Engine, Pattern, Undecided, engine, plan
+from vedette.agent.match.finders import FastFinder, Finder, PlainFinder
+from vedette.agent.match.plan import Plan
+from vedette.errors import Invalid
+
+KINDS = ("plain", "fast")
+Answer = set[tuple[int, int, bool]]
+"""Pattern, start of the line, decided."""
+
+
+def finder(kind: str, plan: Plan) -> Finder:
+    if kind == "plain" or not plan.probes:
+        return PlainFinder(plan.probes)
+    hyperscan = pytest.importorskip("hyperscan")
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[each.expression() for each in plan.probes],
+        ids=list(range(len(plan.probes))),
+        flags=[hyperscan.HS_FLAG_CASELESS if each.caseless else 0 for each in plan.probes],
+    )
+    return FastFinder(database)
+
+
+def compiled(texts: Sequence[str]) -> list[Pattern]:
+    out = []
+    for text in texts:
+        try:
+            out.append(Pattern.compile(text))
+        except Invalid:
+            continue
+    return out
+
+
+def line_by_line(patterns: Sequence[Pattern], data: bytes) -> Answer:
+    out: Answer = set()
+    start = 0
+    for raw in data.split(b"\n")[:-1]:
+        for index, pattern in enumerate(patterns):
+            try:
+                if pattern.matches(finished(raw)):
+                    out.add((index, start, True))
+            except Undecided:
+                out.add((index, start, False))
+        start += len(raw) + 1
+    return out
+
+
+def searched(patterns: Sequence[Pattern], data: bytes, kind: str, sample: bytes = b"") -> Answer:
+    made = plan.make([each.text for each in patterns], sample)
+    found = Engine(patterns, made, finder(kind, made)).scan(data, set(range(len(patterns))), once=False)
+    return {(each.pattern, each.start, not each.undecided) for each in found if each is not None}
+
+
+def block(lines: Sequence[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_pattern_on_every_line(kind: str) -> None:
+    data = block(LINES)
+    for text in PATTERNS:
+        patterns = compiled([text])
+        expected = line_by_line(patterns, data)
+        assert searched(compiled([text]), data, kind) == expected, text
+        assert searched(compiled([text]), data, kind, sample=data) == expected, text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_patterns_at_once(kind: str) -> None:
+    data = block([*LINES, *(line.replace(b"\n", b"") + b"\r" for line in LINES)])
+    assert searched(compiled(PATTERNS), data, kind) == line_by_line(compiled(PATTERNS), data)
+
+
+_TOKENS = st.sampled_from(
+    [
+        *"abAKkxs.^$|()[]*+?-é€ 0\"'", "(?:", "(?i)", "(?=", "(?!", "(?<=", "(?<!", "(?>", "[^", "[a-c", "\\d", "\\w",
+        "\\s", "\\b", "\\W", "\\A", "\\Z", "\\K", "\\x{e9}", "\\Q", "\\E", "{2}", "{1,3}", "{2,}", "ab", "key", "(?i:",
+        "\\1", "\\R", "\\n", "[[:alpha:]", "\\]", "\\x41", "(?1)", "(?-i)", "(?s)", "\\p{L}", "(?|", "(?#x)", "\\Hk",
+    ]
+)  # fmt: skip
+_PIECES = [
+    b"a", b"b", b"A", b"K", b"k", b"x", b"s", b"0", b" ", b"\t", b"\r", b"\0", b"\xff", b"\xc3\xa9", b"\xe2\x84\xaa",
+    b"\xc5\xbf", b"\xe2\x82", b"key", b"-", b"\"",
+]  # fmt: skip
+_LINE = st.one_of(
+    st.sampled_from(LINES[:60]),
+    st.lists(st.sampled_from(_PIECES), max_size=12).map(b"".join),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.lists(_TOKENS, max_size=7).map("".join), min_size=1, max_size=4),
+    st.lists(_LINE, max_size=12),
+    st.sampled_from(KINDS),
+)
+def test_whatever_the_patterns_and_the_log(texts: list[str], lines: list[bytes], kind: str) -> None:
+    data = block(lines)
+    assert searched(compiled(texts), data, kind) == line_by_line(compiled(texts), data)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=6),
+    st.lists(_LINE, max_size=12),
+    st.integers(1, 300),
+    st.sampled_from(KINDS),
+)
+def test_however_it_is_cut_and_whatever_is_hot(texts: list[str], lines: list[bytes], times: int, kind: str) -> None:
+    """Long enough for several slices, and for probes that become too hot to be searched."""
+    data = block(lines) * times
+    old = engine.SLICE_BYTES
+    engine.SLICE_BYTES = 1000  # type: ignore[misc]
+    try:
+        patterns = compiled(texts)
+        expected = line_by_line(compiled(texts), data)
+        assert searched(patterns, data, kind) == expected
+        made = plan.make([each.text for each in patterns])
+        counter = Engine(compiled(texts), made, finder(kind, made))
+        assert counter.count(data) == len({start for _, start, decided in expected if decided})
+    finally:
+        engine.SLICE_BYTES = old  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_once_is_the_first_of_each(kind: str) -> None:
+    data = block([b"no", b"one", b"two", b"one two", b"one"] * 1000)
+    patterns = compiled(["one", "t.o", "o$", "never"])
+    made = plan.make([each.text for each in patterns])
+    found = [each for each in Engine(patterns, made, finder(kind, made)).scan(data, {0, 1, 3}) if each is not None]
+    assert sorted((each.pattern, each.start) for each in found) == [(0, 3), (1, 7)]
+
+
+def test_a_worn_probe_is_told_so_that_another_can_be_chosen() -> None:
+    text = "id=[0-9]+x"
+    made = plan.make([text])
+    searching = Engine(compiled([text]), made)
+    data = block([b"id=5"] * 10_000)
+    for _ in range(130):
+        assert searching.count(data) == 0
+    assert [each.text for each in searching.worn] == [b"id="]
+    other = plan.make([text], avoid=searching.worn)
+    assert other.probes
+    assert other.probes != made.probes
