@@ -178,7 +178,7 @@ def test_checks_of_a_subsystem_we_do_not_have_can_be_switched_off_and_removed(ct
         (["create", "dbus", "x", "name", "", ""], "both missing"),
         (["create", "dbus", "x", "name", "(", ""], "not a valid pattern"),
         (["create", "dbus", "x", "name", "", "type='error'"], "only signals are watched"),
-        (["create", "dockerevents", "x", "c", "die"], "there is no subsystem 'dockerevents', only log"),
+        (["create", "weather", "x", "c", "die"], "there is no subsystem 'weather', only log"),
         (["enable", "log", "x"], "there is no check 'x'"),
         (["disable", "log", "x"], "there is no check 'x'"),
         (["delete", "log", "x"], "there is no check 'x'"),
