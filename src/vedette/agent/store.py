@@ -21,7 +21,7 @@ from vedette.agent.follow.position import Position
 from vedette.agent.states import FLAPPING_STATUS, QUIET, Deadline, State, Verdict
 from vedette.clock import Clock, SystemClock
 from vedette.errors import Unavailable
-from vedette.model import Alert, Details, Level, Origin, Subject
+from vedette.model import Alert, Details, Gap, Level, Origin, Subject
 from vedette.wire import outgoing
 
 PLAUSIBLE: Final = datetime(2020, 1, 1, tzinfo=UTC)
@@ -58,20 +58,6 @@ class Owed:
     sequence: int
     id: UUID
     body: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
-    """Of these numbers the server will never see those it has not got: `first` to `last`, why, and when (RFC 3339).
-
-    Number 0 stands for all that was before the account began.
-    """
-
-    account: UUID
-    first: int
-    last: int
-    reason: str
-    at: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -421,7 +407,7 @@ class Store:
         """What the server has not been told of yet that it will never see, oldest first."""
         rows = self._db.execute("SELECT account, first, last, reason, at FROM gap ORDER BY rowid")
         return [
-            Gap(account=UUID(account), first=first, last=last, reason=reason, at=at)
+            Gap(account=UUID(account), first=first, last=last, reason=reason, at=datetime.fromisoformat(at))
             for account, first, last, reason, at in rows
         ]
 
@@ -431,7 +417,7 @@ class Store:
             for gap in gaps:
                 gone = self._db.execute(
                     "DELETE FROM gap WHERE account = ? AND first = ? AND last = ? AND at = ? RETURNING dropped",
-                    (str(gap.account), gap.first, gap.last, gap.at),
+                    (str(gap.account), gap.first, gap.last, outgoing.timestamp(gap.at)),
                 ).fetchall()
                 dropped = sum(row[0] for row in gone)
                 if dropped:

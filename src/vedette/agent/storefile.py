@@ -110,7 +110,7 @@ def _begin_account(db: sqlite3.Connection, old_version: int) -> None:
     db.execute("UPDATE gap SET account = ?", (account,))
     if old_version and (last := _last_sequence(db)):
         db.execute(
-            "INSERT INTO gap (account, first, last, reason, at) VALUES (?, 1, ?, ?, '1970-01-01T00:00:00Z')",
+            "INSERT INTO gap (account, first, last, reason, at) VALUES (?, 1, ?, ?, '1970-01-01T00:00:00.000Z')",
             (account, last, "numbered before this account had a name"),
         )
 

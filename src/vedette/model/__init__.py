@@ -2,5 +2,6 @@
 
 from vedette.model.alert import Alert, Details, Level, Line, Origin, Subject
 from vedette.model.checks import ConfiguredCheck
+from vedette.model.gap import Gap
 
-__all__ = ["Alert", "ConfiguredCheck", "Details", "Level", "Line", "Origin", "Subject"]
+__all__ = ["Alert", "ConfiguredCheck", "Details", "Gap", "Level", "Line", "Origin", "Subject"]

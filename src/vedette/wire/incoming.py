@@ -13,10 +13,11 @@ from uuid import UUID
 import msgspec
 
 from vedette.errors import Invalid, TooLarge
-from vedette.model import Alert, ConfiguredCheck, Details, Level, Line, Origin, Subject
+from vedette.model import Alert, ConfiguredCheck, Details, Gap, Level, Line, Origin, Subject
 
 MAX_BODY: Final = 1024 * 1024  # bytes
 MAX_ALERTS: Final = 4096  # in one body
+MAX_GAPS: Final = 4096  # in one body
 MAX_CHECKS: Final = 4096  # in one configuration
 MAX_NAME: Final = 4096  # characters of a name, type or status: an alert's name holds a whole pattern
 MAX_LINES: Final = 1000  # context lines on either side
@@ -24,6 +25,7 @@ MAX_LINES: Final = 1000  # context lines on either side
 T = TypeVar("T")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST: Final = datetime.min.replace(tzinfo=UTC) - _EPOCH
 _LAST: Final = datetime.max.replace(tzinfo=UTC) - _EPOCH
 
 _Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
@@ -117,7 +119,18 @@ class WireAlert(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+class WireGap(msgspec.Struct, frozen=True, gc=False):
+    """Numbers of a device's account that will never come."""
+
+    account: UUID
+    first: _Counted
+    last: _Counted
+    reason: _Name
+    at: _Time
+
+
 _encode: Final = msgspec.json.Encoder().encode
+_gaps: Final = msgspec.json.Decoder(list[WireGap])
 _alerts: Final = msgspec.json.Decoder(list[WireAlert])
 _details: Final = msgspec.json.Decoder(WireDetails)
 _checks: Final = msgspec.json.Decoder(list[dict[str, Any]])
@@ -134,9 +147,28 @@ def alerts(body: bytes | bytearray) -> list[WireAlert]:
     if len(records) > MAX_ALERTS:
         raise TooLarge(f"{len(records)} alerts in one body; at most {MAX_ALERTS}, send the rest in another")
     for index, record in enumerate(records):
-        if record.timestamp - _EPOCH > _LAST:
-            raise Invalid(f"the alerts are not valid: a time after the year 9999 - at `$[{index}].timestamp`")
+        if not _FIRST <= record.timestamp - _EPOCH <= _LAST:
+            raise Invalid(f"the alerts are not valid: a time not of the years 1 to 9999 - at `$[{index}].timestamp`")
     return records
+
+
+def gaps(body: bytes | bytearray) -> tuple[Gap, ...]:
+    """The gaps of a device's account.
+
+    Raises:
+        TooLarge: more bytes or more gaps than are taken at once.
+        Invalid: not JSON, or not such a list; says where.
+    """
+    records = _decode(_gaps.decode, body, "gaps")
+    if len(records) > MAX_GAPS:
+        raise TooLarge(f"{len(records)} gaps in one body; at most {MAX_GAPS}")
+    out = []
+    for index, each in enumerate(records):
+        if each.first > each.last or not _FIRST <= each.at - _EPOCH <= _LAST:
+            raise Invalid(f"the gaps are not valid: no range of numbers, or no time - at `$[{index}]`")
+        at = each.at.astimezone(UTC)
+        out.append(Gap(account=each.account, first=each.first, last=each.last, reason=each.reason, at=at))
+    return tuple(out)
 
 
 def details(text: str) -> Details:
@@ -144,14 +176,16 @@ def details(text: str) -> Details:
     return _details.decode(text).model()
 
 
-def configuration(body: bytes | bytearray | str) -> tuple[ConfiguredCheck, ...]:
+def configuration(body: bytes | bytearray | str, *, limit: int = MAX_BODY) -> tuple[ConfiguredCheck, ...]:
     """The checks that a device says it runs.
 
+    Args:
+        limit: of `body`. What was taken once, and written again with all that is optional, may be longer.
     Raises:
         TooLarge: more bytes or more checks than are taken at once.
         Invalid: not JSON, or not such a list; says where.
     """
-    items = _decode(_checks.decode, body, "checks")
+    items = _decode(_checks.decode, body, "checks", limit)
     if len(items) > MAX_CHECKS:
         raise TooLarge(f"{len(items)} checks in one body; at most {MAX_CHECKS}")
     return tuple(_check(item, f"$[{index}]") for index, item in enumerate(items))
@@ -168,9 +202,11 @@ def moment(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
-def _decode(decode: Callable[[bytes | bytearray | str], T], body: bytes | bytearray | str, what: str) -> T:
-    if len(body) > MAX_BODY:
-        raise TooLarge(f"the body has more than {MAX_BODY} bytes")
+def _decode(
+    decode: Callable[[bytes | bytearray | str], T], body: bytes | bytearray | str, what: str, limit: int = MAX_BODY
+) -> T:
+    if len(body) > limit:
+        raise TooLarge(f"the body has more than {limit} bytes")
     try:
         return decode(body)
     except msgspec.DecodeError as exc:  # wrong types as well: ValidationError is one of these

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from vedette.model import Alert, ConfiguredCheck, Details, Line, Origin
+from vedette.model import Alert, ConfiguredCheck, Details, Gap, Line, Origin
 
 
 def timestamp(at: datetime) -> str:
@@ -61,6 +61,17 @@ def alert(value: Alert, *, with_origin: bool = False) -> dict[str, Any]:
     if with_origin and value.origin is not None:
         out["origin"] = origin(value.origin)
     return out
+
+
+def gap(value: Gap) -> dict[str, Any]:
+    """Our own: only for servers that announce themselves."""
+    return {
+        "account": str(value.account),
+        "first": value.first,
+        "last": value.last,
+        "reason": value.reason,
+        "at": timestamp(value.at),
+    }
 
 
 def configured_check(value: ConfiguredCheck) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Device:
         self.clock = FakeClock()
         self.settings = Settings()
         self.paths.mender_conf.parent.mkdir(parents=True)
+        self.boot = BOOT
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def belongs_to(self, url: str, **more: object) -> None:
@@ -41,10 +42,12 @@ class Device:
     def owe(self, *names: str, text: str = "x") -> None:
         with self.store() as store, store.commit() as tx:
             for name in names:
-                details = Details(line_matching=Line(1, text))
-                subject = Subject(name="log_scan", type="log", status="LOGCONTAINS", details=details)
-                alert = Alert(name=name, level=Level.CRITICAL, at=datetime(2026, 1, 1, tzinfo=UTC), subject=subject)
-                tx.add_alert(alert, BOOT, 1.0)
+                tx.add_alert(self.alert(name, text), BOOT, 1.0)
+
+    def alert(self, name: str, text: str = "x") -> Alert:
+        details = Details(line_matching=Line(1, text))
+        subject = Subject(name="log_scan", type="log", status="LOGCONTAINS", details=details)
+        return Alert(name=name, level=Level.CRITICAL, at=datetime(2026, 1, 1, tzinfo=UTC), subject=subject)
 
     def meta(self, key: str) -> str | None:
         with self.store() as store:

@@ -232,3 +232,19 @@ async def test_the_switch(site: Site) -> None:
 @pytest.mark.parametrize("path", [ALERTS, LATEST, "/api/management/v1/devicemonitor/devices/d1/config"])
 async def test_the_device_of_nobody_is_not_found(site: Site, path: str) -> None:
     assert (await site.user.get(path.replace("d1", "d2"))).status_code == 404
+
+
+async def test_gaps_of_an_account_are_taken_and_told(site: Site) -> None:
+    account = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+    gap = {"account": account, "first": 1, "last": 3, "reason": "the store was full", "at": "2026-08-22T02:11:00Z"}
+    origin = {"id": account, "sequence": 4, "boot": account, "elapsed_s": 1, "account": account}
+    assert (await site.device.post(ALERT, json=[record(origin=origin)])).status_code == 204
+    for _ in range(2):
+        assert (await site.device.post("/api/devices/v1/vedette/gaps", json=[gap])).status_code == 204
+    got = (await site.user.get("/api/management/v1/vedette/devices/d1/completeness")).json()
+    missing = {"first": 1, "last": 3, "reason": "the store was full", "at": "2026-08-22T02:11:00.000Z"}
+    assert got["accounts"] == [
+        {"account": account, "received": 1, "last": 4, "complete_to": 4, "missing": [missing], "before": []}
+    ]
+    for bad in ({"first": 4}, {"at": "x"}, {"account": "x"}, {"last": -1}, {"reason": None}):
+        assert (await site.device.post("/api/devices/v1/vedette/gaps", json=[gap | bad])).status_code == 400

@@ -186,7 +186,7 @@ class Child:
         if self._store.meta(BELONGING) != conf.belonging:
             for key in (ACCEPTED, ASKED, FAILURES, REPORT_FAILURES):
                 self._set(key, "0")
-            for key in (reports.CONFIG_SENT, reports.CONFIG_SENT_AT, reports.INVENTORY_SENT):
+            for key in (reports.CONFIG_SENT, reports.CONFIG_SENT_AT, reports.INVENTORY_SENT, reports.GAPS_SENT):
                 self._set(key, "")
             self._set(BELONGING, conf.belonging)
 

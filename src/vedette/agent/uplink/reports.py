@@ -1,20 +1,28 @@
-"""What the device tells of itself besides alerts: its checks, and its inventory. Sent after the alerts."""
+"""What the device tells of itself besides alerts: its checks, its inventory, and to servers of ours which alerts it
+has given up. Sent after the alerts."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vedette.agent import inventory
 from vedette.agent.store import Store
 from vedette.agent.uplink.api import Api
+from vedette.agent.uplink.backoff import TryLater
 from vedette.agent.uplink.deliver import Warn
 from vedette.clock import Clock
+from vedette.wire import outgoing
 
 CONFIG_PATH = "/api/devices/v1/devicemonitor/config"
 INVENTORY_PATH = "/api/devices/v1/inventory/device/attributes"
+GAPS_PATH = "/api/devices/v1/vedette/gaps"
+MAX_GAPS = 500  # in one request
+MAX_REASON = 500  # characters
 
 # Keys of the store's meta table. The runner writes CONFIG; the rest is written here.
 CONFIG, CONFIG_SENT, CONFIG_SENT_AT = "report.config", "report.config.sent", "report.config.sent_at"
 INVENTORY_SENT = "report.inventory.sent"
+GAPS_SENT = "report.gaps.sent"  # "1": this server has been told all there was when it took over
 
 
 class Reports:
@@ -30,7 +38,35 @@ class Reports:
         Raises:
             TryLater: the server cannot take it now.
         """
-        return any([self._send_config(), self._send_inventory()])
+        return any([self._send_gaps(), self._send_config(), self._send_inventory()])
+
+    def _send_gaps(self) -> bool:
+        """Towards a server that is not ours nothing is said: it documents no such thing."""
+        if not self._api.token().ours:
+            return False
+        before = self._store.meta(GAPS_SENT)
+        if before != "1":
+            if before is not None:  # empty: there was another server
+                self._store.begin_elsewhere()
+            self._store.set_meta(GAPS_SENT, "1")
+        gaps = self._store.gaps()[:MAX_GAPS]
+        if not gaps:
+            return False
+        records = [outgoing.gap(replace(each, reason=each.reason[:MAX_REASON])) for each in gaps]
+        body = json.dumps(records, ensure_ascii=False).encode(errors="replace")
+
+        def only_ours(ours: bool) -> bytes:
+            if not ours:
+                raise TryLater("another server answers here than before")
+            return body
+
+        answer = self._api.call("gaps", "POST", GAPS_PATH, only_ours)
+        if answer.status == 404:  # an older server of ours: told when there is a newer one
+            return False
+        if answer.status >= 400:
+            self._warn(f"the server refuses to hear of alerts that were given up: {answer.says}")
+        self._store.gaps_told(gaps)
+        return True
 
     def _send_config(self) -> bool:
         """The set of checks: on change, and again every CONFPUSH_INTERVAL in case the server has lost it."""

@@ -8,12 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vedette.errors import Invalid
-from vedette.server.alerts import service
+from vedette.server.alerts import account, service
+from vedette.server.alerts.account import Account, Missing
 from vedette.server.alerts.service import StoredAlert
 from vedette.server.http import Caller, decode, json_response, page_of, paged, services, user_route
 from vedette.wire import outgoing
 
 PREFIX: Final = "/api/management/v1/devicemonitor"
+OURS: Final = "/api/management/v1/vedette"
 
 _moment: Final = msgspec.json.Decoder(datetime)
 
@@ -60,6 +62,12 @@ async def _configuration(request: Request, caller: Caller) -> Response:
     return json_response([outgoing.configured_check(check) for check in checks])
 
 
+async def _completeness(request: Request, caller: Caller) -> Response:
+    device = request.path_params["device"]
+    accounts = await account.completeness(services(request), caller.scope, device)
+    return json_response({"device_id": device, "accounts": [_account(each) for each in accounts]})
+
+
 async def _switch(request: Request, caller: Caller) -> Response:
     if request.path_params["channel"] != "email":
         raise Invalid("there is no such channel, only email")
@@ -71,8 +79,25 @@ ROUTES: Final = [
     user_route(PREFIX + "/devices/{device}/alerts", {"GET": _history}),
     user_route(PREFIX + "/devices/{device}/alerts/latest", {"GET": _latest}),
     user_route(PREFIX + "/devices/{device}/config", {"GET": _configuration}),
+    user_route(OURS + "/devices/{device}/completeness", {"GET": _completeness}),
     user_route(PREFIX + "/settings/global/channel/alerts/{channel}/status", {"PUT": _switch}),
 ]
+
+
+def _account(value: Account) -> dict[str, Any]:
+    return {
+        "account": None if value.account is None else str(value.account),
+        "received": value.received,
+        "last": value.last,
+        "complete_to": value.complete_to,
+        "missing": [_missing(each) for each in value.missing],
+        "before": [_missing(each) for each in value.before],
+    }
+
+
+def _missing(value: Missing) -> dict[str, Any]:
+    at = None if value.at is None else outgoing.timestamp(value.at)
+    return {"first": value.first, "last": value.last, "reason": value.reason, "at": at}
 
 
 def _json(stored: StoredAlert) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from vedette.server.alerts import intake
+from vedette.server.alerts import account, intake
 from vedette.server.alerts import service as alerts
 from vedette.server.db import DeviceScope
 from vedette.server.ingest.device_path import DevicePath
@@ -23,6 +23,12 @@ async def config(services: Services, device: DeviceScope, body: bytes) -> int:
     return 204
 
 
+async def gaps(services: Services, device: DeviceScope, body: bytes) -> int:
+    """Alerts that the device has given up: our own path, for our own devices."""
+    await account.report(services, device, incoming.gaps(body))
+    return 204
+
+
 async def next_deployment(services: Services, device: DeviceScope, body: bytes) -> int:
     """There is nothing to install. Newer clients try v2 first and come here after its 404."""
     return 204
@@ -31,6 +37,7 @@ async def next_deployment(services: Services, device: DeviceScope, body: bytes) 
 HOT_PATHS: Final[Mapping[str, DevicePath]] = {
     "/api/devices/v1/devicemonitor/alert": DevicePath({"POST": alert}),
     "/api/devices/v1/devicemonitor/config": DevicePath({"POST": config, "PUT": config}),
+    "/api/devices/v1/vedette/gaps": DevicePath({"POST": gaps}),
     "/api/devices/v1/deployments/device/deployments/next": DevicePath(
         {"GET": next_deployment, "POST": next_deployment}
     ),
