@@ -36,7 +36,9 @@ class World:
 def world(loop: Loop, tmp_path: Path) -> Iterator[World]:
     made = World(loop, Host(loop, tmp_path / "children"))
     yield made
-    made.host.kill_now()
+    made.host.kill_all()
+    made.host.when_idle(loop.stop)
+    loop.run()
 
 
 class Watched:
