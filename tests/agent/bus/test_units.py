@@ -37,7 +37,7 @@ def world(loop: Loop, tmp_path: Path) -> Iterator[World]:
     made = World(loop, Host(loop, tmp_path / "children"))
     yield made
     made.host.kill_all()
-    made.host.when_idle(loop.stop)
+    loop.call_soon(lambda: made.host.when_idle(loop.stop))
     loop.run()
 
 
