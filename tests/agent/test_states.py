@@ -1,13 +1,17 @@
 """Levels alternate, clocks expire, and both go on over restarts, reboots and wrong wall clocks."""
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vedette.agent.states import QUIET, Announcement, Deadline, Now, State, Verdict, end, expire, step
-from vedette.model import Level, Subject
+from vedette.agent.states import QUIET, Announcement, Deadline, Flapping, Now, State, Verdict, end, expire, step
+from vedette.agent.store import Store
+from vedette.model import Details, Level, Subject
 
 NOON = datetime(2026, 8, 24, 12, tzinfo=UTC)
 SUBJECT = Subject(name="log_app", type="log", status="LOGCONTAINS")
@@ -97,3 +101,140 @@ def test_levels_alternate(events: list[tuple[str, bool, int]]) -> None:
         assert (state == State()) == (not state.raised)
         said += [each.level for each in news]
     assert said == [Level.CRITICAL, Level.OK] * (len(said) // 2) + [Level.CRITICAL] * (len(said) % 2)
+
+
+# -- up and down -----------------------------------------------------------------------------------------------------
+
+RULE = Flapping(changes=5, within_s=120)
+
+
+def service(ok: bool) -> Verdict:
+    return Verdict(
+        ok=ok,
+        name="Service x not running",
+        subject=Subject(
+            name="x",
+            type="service",
+            status="running" if ok else "not-running",
+            details=Details(description="up" if ok else "down"),
+        ),
+        flapping_name="Service x going up and down",
+    )
+
+
+def run(*events: tuple[float, bool | None]) -> tuple[State, list[tuple[float, Level, str, str]]]:
+    """Verdicts at seconds, None for a look at the clock; what was announced when."""
+    state, said = QUIET, []
+    for at, ok in events:
+        if ok is None:
+            state, news = expire(state, now(at))
+        else:
+            state, news = step(state, service(ok), now(at), RULE)
+        said += [(at, each.level, each.name, each.subject.status) for each in news]
+    return state, said
+
+
+DOWN = "Service x not running"
+UP_AND_DOWN = "Service x going up and down"
+FIVE = [(0, False), (10, True), (20, False), (30, True), (40, False)]
+FIRST_FOUR = [
+    (0, Level.CRITICAL, DOWN, "not-running"),
+    (10, Level.OK, DOWN, "running"),
+    (20, Level.CRITICAL, DOWN, "not-running"),
+    (30, Level.OK, DOWN, "running"),
+]
+
+
+def test_the_fifth_change_within_two_minutes_is_told_as_going_up_and_down() -> None:
+    state, said = run(*FIVE)
+    assert said == [*FIRST_FOUR, (40, Level.CRITICAL, UP_AND_DOWN, "flapping")]
+    assert state.raised
+
+
+@pytest.mark.parametrize(
+    ("ok", "then"), [(True, (Level.OK, DOWN, "running")), (False, (Level.CRITICAL, DOWN, "not-running"))]
+)
+def test_once_it_is_calm_its_present_state_is_told(ok: bool, then: tuple[Level, str, str]) -> None:
+    events = [*FIVE, *((50.0 + n, n % 2 == 0) for n in range(9)), (60.0, ok), (61.0, not ok), (62.0, ok)]
+    _, said = run(*events, (181.9, None), (182.1, None))
+    assert said[5:] == [(182.1, *then)]
+
+
+def test_slow_changes_are_each_told() -> None:
+    """Five, but not within two minutes."""
+    _, said = run(*((31.0 * n, n % 2 == 1) for n in range(9)))
+    assert [each[1] for each in said] == [Level.CRITICAL, Level.OK] * 4 + [Level.CRITICAL]
+    assert {each[2] for each in said} == {DOWN}
+
+
+def test_after_calm_it_begins_to_count_anew() -> None:
+    _, said = run(*FIVE, (45, True), (166, None), (167, False), (168, True))
+    assert [each[1:3] for each in said[4:]] == [
+        (Level.CRITICAL, UP_AND_DOWN), (Level.OK, DOWN), (Level.CRITICAL, DOWN), (Level.OK, DOWN),
+    ]  # fmt: skip
+
+
+def test_a_check_that_ends_while_it_goes_up_and_down_closes_what_people_wait_for() -> None:
+    state, _ = run(*FIVE)
+    after, news = end(state)
+    assert (after, told(news)) == (QUIET, [(Level.OK, DOWN)])
+
+
+def test_the_same_said_again_is_no_change() -> None:
+    _, said = run(*((n, False) for n in range(20)))
+    assert said == [(0, Level.CRITICAL, DOWN, "not-running")]
+
+
+def test_a_reboot_in_between_forgets_nothing(tmp_path: Path) -> None:
+    """Through the store, and with the clocks of another boot."""
+    state, _ = run(*FIVE[:4])
+    with closing(Store.open(tmp_path / "monitor.db")) as store:
+        with store.commit() as tx:
+            tx.save_state("service_x", state)
+        assert store.state("service_x") == state
+        state, news = step(store.state("service_x"), service(False), now(45, boot="b", elapsed_s=3), RULE)
+        assert told(news) == [(Level.CRITICAL, UP_AND_DOWN)]
+        with store.commit() as tx:
+            tx.save_state("service_x", state)
+        assert store.state("service_x") == state
+        assert store.state("service_x").flapping == service(False)
+    assert expire(state, now(100, boot="c", elapsed_s=2))[1] == ()
+    assert told(expire(state, now(170, boot="c", elapsed_s=72))[1]) == [(Level.CRITICAL, DOWN)]
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 1, 7, 29, 31, 119, 121, 1000]), st.booleans()), max_size=60))
+def test_whatever_a_service_does_the_server_knows_its_state_in_the_end_and_is_not_flooded(
+    steps: list[tuple[int, bool]],
+) -> None:
+    events: list[tuple[float, bool | None]] = []
+    at = 0.0
+    for wait, ok in steps:
+        for _ in range(wait // 10):  # clocks are looked at now and then
+            at += 10
+            events.append((at, None))
+        at += wait % 10
+        events.append((at, ok))
+    state, said = run(*events)
+    if state.flapping is None and said:
+        assert (said[-1][1] is Level.OK) == (not state.raised)
+    for first, (moment, *_) in enumerate(said):
+        within = [each for each in said[first:] if each[0] - moment <= RULE.within_s]
+        assert len(within) <= RULE.changes + 2, "more than the changes, the flapping and its end"
+    for before, after in pairwise(said):
+        assert (before[1], after[1]) != (Level.OK, Level.OK)
+        assert before[1:3] != after[1:3], "the same twice"
+    last = next((ok for _, ok in reversed(events) if ok is not None), None)
+    _, said = run(*events, (at + 1000, None))
+    if last is not None:
+        assert (said[-1][1] is Level.OK if said else True) is last
+        assert (not said or said[-1][2] == DOWN) or not last
+
+
+def test_a_check_that_is_about_something_else_now_closes_what_it_had_raised() -> None:
+    state, _ = step(QUIET, verdict(), now())
+    other = Verdict(ok=False, name="other", subject=Subject(name="other", type="log", status="X"))
+    state, news = step(state, other, now(1))
+    assert [(each.level, each.name, each.subject.name) for each in news] == [
+        (Level.OK, "bad", "log_app"), (Level.CRITICAL, "other", "other"),
+    ]  # fmt: skip
+    assert state.subject == other.subject

@@ -41,7 +41,9 @@ def target(address: str) -> Target:
         if address.startswith("dns:"):
             return _dns(address, address.removeprefix("dns:"))
         host, port = _host_and_port(address, address)
-        return Target(kind=HTTP if port is None else TCP, host=host, port=80 if port is None else port, path="/")
+        if port is None:
+            return Target(kind=HTTP, host=host, port=_PORTS[HTTP], path="/")
+        return Target(kind=TCP, host=host, port=port)
     scheme = scheme.lower()
     if scheme == DNS:
         return _dns(address, rest)
