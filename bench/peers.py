@@ -143,7 +143,8 @@ def _spread(taken: Sequence[float]) -> tuple[object, ...]:
 def _idle(stage: Stage, present: Sequence[Rival]) -> list[str]:
     """All programs at once, each with files of its own: nothing happens, so none is in another's way."""
     stage.say(f"idle, {IDLE_S} s of nothing ...")
-    with _place(stage) as place:
+    # In memory: where the monitor's own files are, it is woken by every file that somebody makes beside their directories.
+    with _place(stage, memory=True) as place:
         runs: list[tuple[str, int, int, Running]] = []
         patterns = [
             rivals.PATTERN,

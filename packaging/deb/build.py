@@ -80,11 +80,13 @@ def build(output: Path, version: str = "") -> Path:
         _files(tree, version, Path(scratch))
         depends = _depends(tree / HOME)
         _control(tree, version, architecture, depends)
+        epoch = _epoch()
         for path in tree.rglob("*"):
+            os.utime(path, (int(epoch), int(epoch)), follow_symlinks=False)
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
         half = package.with_suffix(".part")  # nobody installs half a package
-        _run("dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), str(half), SOURCE_DATE_EPOCH=_epoch())
+        _run("dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), str(half), SOURCE_DATE_EPOCH=epoch)
         half.rename(package)
     return package
 

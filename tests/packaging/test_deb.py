@@ -48,11 +48,17 @@ def test_it_is_installed_runs_and_leaves_no_trace(machine: Machine, package: Pat
         "kill $trial; wait $trial\n"
         "stop_monitor\n"
         "cat /tmp/trial.log /tmp/monitor.log\n"
+        # A script of the user's own raises something, with nobody to help it.
+        "unset MENDER_MONITOR_ROOT\n"
+        "(cd /usr/share/mender-monitor && . lib/alert-lib.sh && . lib/monitor-lib.sh &&"
+        " monitor_send_alert CRITICAL 'too hot' '' sensor-1 HOT temperature)\n"
+        "mender-monitorctl status --json\n"
         # What the daemon starts to reach the server is all there too.
         "/usr/lib/vedette/bin/python3 -I -c 'import vedette.agent.uplink.__main__, cryptography.x509'\n"
     )  # fmt: skip
     assert "systemd does not run here" in said
     assert "Traceback" not in said
+    assert '"owed": 2' in said, said
     installed = machine.files()
     assert (machine.root / "etc/systemd/system/multi-user.target.wants/mender-monitor.service").is_symlink()
     assert installed["/usr/bin/mender-monitord"] == "0o100755"
