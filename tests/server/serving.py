@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+import uvloop
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -108,7 +109,13 @@ def real_server(settings: Settings) -> Iterator[RealServer]:
             tenant = await access.ensure_tenant(services) or await access.tenant_named(services, "default")
             with listen(settings.address) as listener:
                 config = uvicorn.Config(
-                    make_app(services), http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+                    make_app(services),
+                    http="httptools",
+                    ws="none",
+                    lifespan="off",
+                    log_config=None,
+                    access_log=False,
+                    proxy_headers=False,
                 )
                 server = uvicorn.Server(config)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -120,7 +127,8 @@ def real_server(settings: Settings) -> Iterator[RealServer]:
 
     def run() -> None:
         try:
-            asyncio.run(main())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the server does
+                runner.run(main())
         except BaseException as exc:
             if ready.done():
                 raise

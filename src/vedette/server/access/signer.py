@@ -64,7 +64,7 @@ class Signer:
                 raise Unauthenticated("the token is not valid")
             self._public.verify(_decode(signature), text, self._padding, self._hash)
             return _decode_claims(_decode(body))
-        except (InvalidSignature, binascii.Error, UnicodeError, msgspec.MsgspecError) as exc:
+        except (InvalidSignature, binascii.Error, UnicodeError, msgspec.MsgspecError, RecursionError) as exc:
             raise Unauthenticated("the token is not valid") from exc
 
 

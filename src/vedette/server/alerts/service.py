@@ -145,7 +145,7 @@ async def configuration(services: Services, scope: UserScope, device_id: str) ->
         return await store.configuration(tx, device_id)
 
     document = await services.db.read(scope, work)
-    return incoming.configuration(document) if document is not None else ()
+    return () if document is None else incoming.configuration(document, limit=len(document))
 
 
 async def email_enabled(services: Services, scope: UserScope) -> bool:

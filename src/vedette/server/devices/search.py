@@ -22,6 +22,8 @@ from vedette.server.times import micros
 MAX_PREDICATES: Final = 64
 MAX_NUMBER: Final = 30  # characters; longer is no number that anybody reports
 MAX_VALUES: Final = 1000  # in one list of $in
+MAX_TEXT: Final = 256  # characters that a part of a value is looked for with
+_INT64: Final = (-(2**63), 2**63 - 1)
 SCOPES: Final = ("identity", "inventory", "monitor", "system", "tags")
 
 
@@ -83,7 +85,12 @@ def _text(value: Any) -> object | None:
 
 
 def _number(value: Any) -> object | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return _bindable(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _bindable(value: Any) -> Any:
+    """A value as the database takes it: a number beyond its range becomes the last one within."""
+    return min(max(value, _INT64[0]), _INT64[1]) if isinstance(value, int) else value
 
 
 def _boolean(value: Any) -> object | None:
@@ -206,8 +213,10 @@ def _has(predicate: Predicate, kind: str, value: Any, params: _Params) -> str:
     """That a device has the attribute, with a value for which `kind` holds; 0 or 1, never NULL."""
     if kind == "$in" and (not isinstance(value, list) or len(value) > MAX_VALUES):
         raise Invalid(f"filter on {predicate.attribute!r}: $in and $nin need a list of at most {MAX_VALUES} values")
-    if kind != "$in" and isinstance(value, list | dict):
-        raise Invalid(f"filter on {predicate.attribute!r}: {kind} needs one value")
+    if any(isinstance(each, list | dict) for each in (value if kind == "$in" else [value])):
+        raise Invalid(
+            f"filter on {predicate.attribute!r}: {kind} needs {'plain values' if kind == '$in' else 'one value'}"
+        )
     if kind == "$regex" and not isinstance(value, str):
         raise Invalid(f"filter on {predicate.attribute!r}: $regex needs a text")
     column = _COLUMNS.get((predicate.scope, predicate.attribute))
@@ -230,7 +239,7 @@ def _has(predicate: Predicate, kind: str, value: Any, params: _Params) -> str:
     if kind == "$regex":
         test = f"member.type = 'text' AND vedette_regex({params.add(value)}, member.value)"
     elif type(value) in _KINDS:
-        test = f"member.type IN {_KINDS[type(value)]} AND member.value {_ORDERED[kind]} {params.add(value)}"
+        test = f"member.type IN {_KINDS[type(value)]} AND member.value {_ORDERED[kind]} {params.add(_bindable(value))}"
     else:
         return "0"
     return (
@@ -255,6 +264,8 @@ def _column(column: _Column, kind: str, value: Any, params: _Params) -> str:
 
 def _contains(text: str, params: _Params) -> str:
     """That part of the id, or of a value people know, is `text`; case does not matter."""
+    if len(text) > MAX_TEXT:
+        raise Invalid(f"the text to look for is longer than {MAX_TEXT} characters")
     escaped = "".join(f"\\{char}" if char in "\\%_" else char for char in text)
     # A stored value is JSON: what JSON escapes in it is escaped in what is looked for.
     quoted = json.dumps(text, ensure_ascii=False)[1:-1]

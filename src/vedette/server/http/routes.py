@@ -103,10 +103,18 @@ def require_same_origin(request: Request) -> None:
         if site in {"same-origin", "none"}:
             return
         raise Denied("cross-site request refused")
-    origin = urlsplit(request.headers.get("origin", ""))
     own = {request.headers.get("host", ""), urlsplit(services(request).settings.base_url).netloc}
-    if not origin.netloc or origin.netloc not in own:
+    origin = _netloc(request.headers.get("origin", ""))
+    if not origin or origin not in own:
         raise Denied("cross-site request refused: a cookie counts only with this server's own Origin")
+
+
+def _netloc(url: str) -> str:
+    """Host and port of a URL; empty for what is none."""
+    try:
+        return urlsplit(url).netloc
+    except ValueError:  # "http://["
+        return ""
 
 
 class _Endpoint:
