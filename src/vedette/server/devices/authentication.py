@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
-from vedette.errors import Unauthenticated
+from vedette.errors import TooMany, Unauthenticated
 from vedette.server.access import service as access
 from vedette.server.access.signer import ISSUER, LIFETIME_S
 from vedette.server.db import Row, Tx, UserScope
@@ -15,6 +15,10 @@ from vedette.server.devices.sessions import UNAUTHORIZED
 from vedette.server.devices.values import best
 from vedette.server.services import Services
 from vedette.server.times import micros
+
+MAX_PENDING: Final = 10_000  # devices of a tenant that wait to be accepted: anybody can make one
+MAX_PENDING_KEYS: Final = 16  # of one device; whoever knows an identity can show another key for it
+FULL_FOR_S: Final = 300.0  # somebody has to make room by hand, so asking sooner is of no use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,7 @@ async def request(services: Services, wish: AuthRequest, signature: str, body: b
     Raises:
         Invalid: the request makes no sense.
         Unauthenticated: a wrong signature or tenant token, or the device is not accepted (yet).
+        TooMany: new, and too many wait already; nothing is written. Those that are known notice nothing.
     """
     key, pubkey = proof.public_key(wish.pubkey)
     proof.check_signature(key, signature, body)
@@ -50,21 +55,41 @@ async def request(services: Services, wish: AuthRequest, signature: str, body: b
 
 
 async def _look_up(tx: Tx, digest: str, pubkey: str) -> tuple[Row, Row] | None:
-    """The device of an identity and its authentication set with this key."""
+    """The device of an identity and its authentication set with this key; None: new, and there is room for it."""
     device = await store.by_identity(tx, digest)
     auth = None if device is None else await store.auth_set_by_key(tx, device["id"], pubkey)
-    return None if device is None or auth is None else (device, auth)
+    if device is not None and auth is not None:
+        return device, auth
+    await _require_room(tx, device)
+    return None
+
+
+async def _require_room(tx: Tx, device: Row | None) -> None:
+    """For one more device, or for one more key of `device`."""
+    if device is None:
+        if await store.pending_devices(tx, MAX_PENDING) >= MAX_PENDING:
+            raise TooMany(
+                f"{MAX_PENDING} devices wait to be accepted already; accept, reject or remove some of them first",
+                retry_after_s=FULL_FOR_S,
+            )
+    elif sum(each["status"] == "pending" for each in await store.auth_sets(tx, device["id"])) >= MAX_PENDING_KEYS:
+        raise TooMany(
+            f"{MAX_PENDING_KEYS} keys of this device wait to be accepted already; accept, reject or dismiss some first",
+            retry_after_s=FULL_FOR_S,
+        )
 
 
 async def _take_in(tx: Tx, services: Services, tenant: str, identity: str, digest: str, pubkey: str) -> tuple[Row, Row]:
     """Remember an identity and a key as pending, or let in one that was announced."""
     now = micros(services.clock.now())
     device = await store.by_identity(tx, digest)
+    auth = None if device is None else await store.auth_set_by_key(tx, device["id"], pubkey)
+    if auth is None:
+        await _require_room(tx, device)  # again: others came in since it was looked up
     if device is None:
         device = {"id": str(uuid4()), "status": "pending", "group_name": None}
         await store.add_device(tx, device["id"], identity, digest, "pending", now)
         await attribute_store.keep_identity(tx, device["id"], identity, now)
-    auth = await store.auth_set_by_key(tx, device["id"], pubkey)
     if auth is None:
         auth = {"id": str(uuid4()), "status": "pending"}
         await store.add_auth_set(tx, device["id"], auth["id"], pubkey, "pending", now)

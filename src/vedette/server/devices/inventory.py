@@ -22,6 +22,7 @@ MAX_TAGS: Final = 20
 MAX_NAME: Final = 1024  # characters
 MAX_NAMES: Final = 500
 MAX_VALUE: Final = 64 * 1024  # bytes of JSON
+MAX_TOTAL: Final = 256 * 1024  # characters of all that one device reports: a list of devices holds that of each
 _GROUP: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 
@@ -80,8 +81,11 @@ async def _report(
         raise Unauthenticated(UNAUTHORIZED)
     rows = await attribute_store.own(tx)
     changed, gone = _difference(rows, wanted, replace=replace)
-    if len({row["name"] for row in rows} - gone | changed.keys()) > MAX_ATTRIBUTES:
+    result = {row["name"]: (row["value"], row["description"]) for row in rows if row["name"] not in gone} | changed
+    if len(result) > MAX_ATTRIBUTES:
         raise Invalid(f"too many attributes: at most {MAX_ATTRIBUTES}")
+    if sum(len(name) + len(value) + len(about or "") for name, (value, about) in result.items()) > MAX_TOTAL:
+        raise Invalid(f"the attributes of a device are together longer than {MAX_TOTAL} characters")
     await attribute_store.drop_own(tx, gone)
     await attribute_store.set_own(
         tx,

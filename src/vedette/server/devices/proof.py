@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from vedette.errors import Invalid, Unauthenticated
 
 MAX_IDENTITY: Final = 8192  # bytes of canonical JSON
+MAX_IDENTITY_KEYS: Final = 64
+MAX_DEPTH: Final = 8  # of what is in an identity
 MAX_RSA_BITS: Final = 8192  # verifying takes time with the square of it
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -27,7 +29,7 @@ def canonical_identity(text: str) -> str:
     """The JSON object in `text` with sorted keys and without spaces, so that the same values are the same device.
 
     Raises:
-        Invalid: not a JSON object, or too long.
+        Invalid: not a JSON object, too long, or nested too deeply.
     """
     try:
         identity = msgspec.json.decode(text.encode(), type=dict[str, Any])
@@ -36,7 +38,19 @@ def canonical_identity(text: str) -> str:
         raise Invalid(f"invalid auth request: id_data is not a JSON object: {exc}") from exc
     if not identity or len(canonical) > MAX_IDENTITY:
         raise Invalid(f"invalid auth request: id_data must have 1 to {MAX_IDENTITY} bytes of content")
+    if len(identity) > MAX_IDENTITY_KEYS:
+        raise Invalid(f"invalid auth request: id_data must have at most {MAX_IDENTITY_KEYS} keys")
+    if _deeper(identity, MAX_DEPTH):
+        raise Invalid(f"invalid auth request: id_data must not be nested more than {MAX_DEPTH} deep")
     return canonical
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects in `value` are nested in more than this many levels."""
+    if not isinstance(value, list | dict):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(each, levels - 1) for each in inside)
 
 
 def identity_hash(canonical: str) -> str:

@@ -86,6 +86,15 @@ async def auth_set_by_key(tx: Tx, device_id: str, pubkey: str) -> Row | None:
     )  # fmt: skip
 
 
+async def pending_devices(tx: Tx, at_most: int) -> int:
+    """How many devices wait to be accepted; counts no further than `at_most`."""
+    found: int = await tx.value(
+        "SELECT count(*) FROM (SELECT 1 FROM device WHERE {visible} AND status = 'pending' LIMIT :at_most)",
+        at_most=at_most,
+    )
+    return found
+
+
 async def add_auth_set(tx: Tx, device_id: str, auth_id: str, pubkey: str, status: str, now: int) -> None:
     await tx.execute(
         "INSERT INTO auth_set (tenant, device, id, pubkey, status, created_at)"
