@@ -22,6 +22,7 @@ from vedette.server.times import datetime_of, micros
 
 MAX_SESSIONS: Final = 10
 DEFAULT_TENANT: Final = "default"
+TAKEN: Final = "user with a given email already exists"
 ADDONS: Final = [{"name": name, "enabled": True} for name in ("configure", "troubleshoot", "monitor")]
 _EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _TENANT_NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
@@ -146,7 +147,7 @@ async def create_user(
     hashed = await services.passwords.hash(password)
     user_id, now = str(uuid4()), services.clock.now()
     if not await services.db.write(scope, store.add_user, user_id, email, hashed, json.dumps(list(roles)), micros(now)):
-        raise Unacceptable("user with a given email already exists")
+        raise Unacceptable(TAKEN)
     return User(id=user_id, email=email, roles=tuple(roles), created_at=now, updated_at=now, login_at=None)
 
 
@@ -238,14 +239,15 @@ async def change_user(services: Services, caller: Caller, user_id: str, change: 
             raise NotFound("user not found")
         if before["password_hash"] != row["password_hash"] or before["roles"] != row["roles"]:
             raise Conflict("the user was changed at the same time; look at it and try again")
-        await store.change_user(tx, user_id, email, hashed, json.dumps(roles), now)
+        if not await store.change_user(tx, user_id, email, hashed, json.dumps(roles), now):
+            raise Unacceptable(TAKEN)
         for session in await store.sessions(tx, user_id):
             if session != caller.session:
                 await store.remove_session(tx, user_id, session)
             tx.after_commit(partial(services.user_tokens.forget, session))
 
     if email != row["email"] and await services.db.read(SYSTEM, store.email_taken, email, user_id):
-        raise Unacceptable("user with a given email already exists")
+        raise Unacceptable(TAKEN)
     await services.db.write(caller.scope, apply)
 
 
@@ -301,10 +303,11 @@ async def login(services: Services, email: str, password: str, address: str, *, 
         raise Unauthenticated("unauthorized")
     services.logins_from_address.give_back(address)
     services.logins_of_account.give_back(account)
-    return await _start_session(services, row["tenant"], row["id"], no_expiry=no_expiry)
+    return await _start_session(services, row, no_expiry=no_expiry)
 
 
-async def _start_session(services: Services, tenant: str, user_id: str, *, no_expiry: bool) -> str:
+async def _start_session(services: Services, found: Row, *, no_expiry: bool) -> str:
+    tenant, user_id = found["tenant"], found["id"]
     now = services.clock.now()
     expires = None if no_expiry else now + timedelta(seconds=LIFETIME_S)
     session = str(uuid4())
@@ -326,6 +329,9 @@ async def _start_session(services: Services, tenant: str, user_id: str, *, no_ex
     token = services.signer.sign(claims)
 
     async def apply(tx: Tx) -> None:
+        now_there = await store.user(tx, user_id)
+        if now_there is None or now_there["password_hash"] != found["password_hash"]:  # while the password was checked
+            raise Unauthenticated("unauthorized")
         for old in (await store.sessions(tx, user_id))[MAX_SESSIONS - 1 :]:
             await store.remove_session(tx, user_id, old)
             tx.after_commit(partial(services.user_tokens.forget, old))

@@ -86,8 +86,9 @@ async def user_by_email(tx: Tx, email: str) -> Row | None:
 
 
 async def change_user(tx: Tx, user_id: str, email: str, password_hash: str, roles: str, now: int) -> int:
+    """How many were changed: none when the address was taken in the meantime."""
     return await tx.execute(
-        "UPDATE user SET email = :email, password_hash = :password_hash, roles = :roles, updated_at = :now"
+        "UPDATE OR IGNORE user SET email = :email, password_hash = :password_hash, roles = :roles, updated_at = :now"
         " WHERE tenant = :tenant AND id = :id",
         id=user_id, email=email, password_hash=password_hash, roles=roles, now=now,
     )  # fmt: skip
