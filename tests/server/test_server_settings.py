@@ -7,6 +7,7 @@ import pytest
 
 from vedette.errors import Invalid
 from vedette.server.commands import HELP
+from vedette.server.notify.channels.email import _ADDRESS
 from vedette.server.settings import NAMES, PREFIX, Settings, default_data, load
 
 DOCS = Path(__file__).parents[2] / "docs/settings.md"
@@ -80,12 +81,48 @@ def test_an_unknown_variable_is_refused() -> None:
         ("log_level", "loud"),
         ("mail_from", "nobody"),
         ("mail_from", "a@b.c\r\nBcc: d@e.f"),
+        ("mail_from", "Vedette <a@b.c>"),
+        ("mail_from", "<a@b.c>"),
+        ("mail_from", "ä@b.c"),
+        ("mail_from", "a@ö.c"),
+        ("mail_from", "a@b.c\n"),
+        ("mail_from", "a@b@c"),
+        ("mail_from", "a@"),
+        ("mail_from", "a.@b.c"),
+        ("mail_from", '"a b"@b.c'),
+        ("mail_from", "a@[127.0.0.1]"),
+        ("mail_from", "a@-b.c"),
+        ("mail_from", "a@b..c"),
+        ("mail_from", "x" * 65 + "@b.c"),
+        ("public_url", "http://"),
+        ("public_url", "http://["),
+        ("public_url", "https://user:secret@b.c"),
+        ("public_url", "https://b.c/?x"),
+        ("public_url", "https://b.c/ x"),
+        ("public_url", "https://b.c\r\n"),
+        ("listen", "host:" + "9" * 5000),
+        ("data", ""),
+        ("trusted_proxies", "everybody"),
+        ("trusted_proxies", "10.0.0.1/8"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused(name: str, value: str) -> None:
     with pytest.raises(Invalid, match=name) as refused:
         load({name: value}, {})
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["vedette@localhost", "a@b.c", "first.last+tag@mail-1.example.com", "o'brien=x/y@example.com"]
+)
+def test_senders_that_can_be(address: str) -> None:
+    """Whatever passes here, the message must not refuse later."""
+    assert _ADDRESS.fullmatch(Settings(mail_from=address).mail_from)
+
+
+@pytest.mark.parametrize("url", ["https://b.c", "http://[::1]:8080", "https://b.c:8443/vedette/", "http://a_b"])
+def test_public_urls_that_can_be(url: str) -> None:
+    assert Settings(public_url=url).base_url == url.rstrip("/")
 
 
 def test_a_password_is_not_shown() -> None:

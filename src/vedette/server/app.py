@@ -20,17 +20,23 @@ from vedette.server.devices import pages as devices_pages
 from vedette.server.http import public_route, services
 from vedette.server.http.answers import problem
 from vedette.server.http.asgi import Conventions
+from vedette.server.http.proxies import Proxied
+from vedette.server.http.security import Strict
 from vedette.server.ingest import HOT_PATHS
 from vedette.server.notify import dispatcher
 from vedette.server.notify import pages as notify_pages
 from vedette.server.services import Services
 from vedette.server.web import assets, live
+from vedette.server.web.routes import no_such_page
 
 
 def make_app(parts: Services) -> ASGIApp:
     """The whole server, ready for uvicorn. Its parts find `parts` in the scope: `http.services(request)`."""
-    router = Router(routes(), redirect_slashes=False, default=_not_found)
-    return Conventions(_Front(hot_paths(), router), parts)
+    rest: ASGIApp = Router(routes(), redirect_slashes=False, default=_not_found)
+    rest = Strict(rest, https=parts.settings.base_url.startswith("https:"))
+    if parts.settings.proxies:
+        rest = Proxied(rest, parts.settings.proxies)
+    return Conventions(_Front(hot_paths(), rest), parts)
 
 
 def routes() -> list[BaseRoute]:
@@ -71,7 +77,13 @@ class _Front:
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    await problem(404, "no such path", scope["request_id"])(scope, receive, send)
+    request = Request(scope)
+    is_page = not scope["path"].startswith("/api/")
+    if is_page and request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        answer = no_such_page(request)
+    else:
+        answer = problem(404, "no such path", scope["request_id"])
+    await answer(scope, receive, send)
 
 
 async def _alive(request: Request) -> Response:

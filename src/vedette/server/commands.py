@@ -29,6 +29,7 @@ HELP: Final[Mapping[str, str]] = {
     "public_url": "how people reach the server, for links in mails",
     "tls_cert": "PEM file with the certificate chain",
     "tls_key": "PEM file with the private key",
+    "trusted_proxies": "addresses or networks of reverse proxies, whose X-Forwarded-For and -Proto are believed",
     "log_level": f"one of {', '.join(LOG_LEVELS)}",
 }
 EPILOG: Final = """\

@@ -2,9 +2,11 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,7 +14,17 @@ from urllib.parse import urlsplit
 from vedette.errors import Invalid
 
 PREFIX: Final = "VEDETTE_"
+Network = IPv4Network | IPv6Network
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+# Goes into a header and into SMTP as it is (RFC 5321, section 4.1.2: Dot-string and Domain; no quoting, no literals).
+_MAIL_FROM: Final = re.compile(
+    r"(?=.{3,254}\Z)(?=[^@]{1,64}@)[!#-'*+/-9=?A-Z^-~-]+(\.[!#-'*+/-9=?A-Z^-~-]+)*"
+    r"@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+)
+# The start of every link: a host and perhaps a path, but no password, query or blank.
+_PUBLIC_URL: Final = re.compile(
+    r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!$&'()*+,./:;=@A-Za-z0-9_~-]*)?"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,28 +43,43 @@ class Settings:
     public_url: str = ""  # as people reach the server, for links in mails; empty: http(s)://`listen`
     tls_cert: str = ""  # PEM files; both or none
     tls_key: str = ""
+    trusted_proxies: str = ""  # addresses or networks, with commas between; only these are believed X-Forwarded-*
     log_level: str = "info"
 
     def __post_init__(self) -> None:
         self.address  # noqa: B018 - each of these refuses what cannot work
+        self.proxies  # noqa: B018
         if self.smtp:
             _smtp(self.smtp)
-        if self.public_url and urlsplit(self.public_url).scheme not in {"http", "https"}:
-            raise Invalid(f"setting public_url: {self.public_url!r} is not an http:// or https:// URL")
+        if self.public_url and not _PUBLIC_URL.fullmatch(self.public_url):
+            raise Invalid("setting public_url: expected https://HOST[:PORT][/PATH], without a user, a query or blanks")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise Invalid("settings tls_cert and tls_key: give both or none")
         if self.log_level not in LOG_LEVELS:
             raise Invalid(f"setting log_level: {self.log_level!r} is none of {', '.join(LOG_LEVELS)}")
-        if "@" not in self.mail_from or any(char.isspace() for char in self.mail_from):
-            raise Invalid(f"setting mail_from: {self.mail_from!r} is not a mail address")
+        if not _MAIL_FROM.fullmatch(self.mail_from):
+            raise Invalid(
+                f"setting mail_from: {self.mail_from!r} is not a plain mail address; expected one like"
+                " vedette@example.com, in ASCII, without a name before it"
+            )
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port to listen on."""
         host, separator, port = self.listen.rpartition(":")
-        if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        if not separator or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
             raise Invalid(f"setting listen: {self.listen!r} is not HOST:PORT")
         return host.removeprefix("[").removesuffix("]"), int(port)
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """From where `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+        try:
+            return tuple(ip_network(each.strip()) for each in self.trusted_proxies.split(",") if each.strip())
+        except ValueError as exc:
+            raise Invalid(
+                f"setting trusted_proxies: {exc}; expected addresses or networks, like 127.0.0.1, 10.0.0.0/8"
+            ) from exc
 
     @property
     def database_url(self) -> str:
@@ -94,6 +121,8 @@ def load(options: Mapping[str, str], environ: Mapping[str, str], config: Path | 
             values[_known(key.removeprefix(PREFIX).lower(), f"environment variable {key}")] = value
     values |= options
     if "data" in values:
+        if not values["data"]:
+            raise Invalid("setting data: give a directory, not an empty text")
         values["data"] = Path(values["data"])
     return Settings(**values)
 

@@ -93,10 +93,22 @@ async def _refused(request: Request, error: VedetteError) -> Response:
     )
 
 
+def no_such_page(request: Request) -> Response:
+    """For people at an address that there is not."""
+    return page(
+        request,
+        "web/message.html",
+        now=services(request).clock.now(),
+        status=404,
+        title=TITLES[404],
+        text=TEXTS[404],
+        request_id="",
+    )
+
+
 def _sign_in(request: Request) -> Response:
     if request.headers.get("hx-request") == "true":  # a region of a page that is open: leave it as a whole
-        shown = urlsplit(request.headers.get("hx-current-url", ""))
-        back = local_path(shown.path + (f"?{shown.query}" if shown.query else ""))
+        back = local_path(_path_of(request.headers.get("hx-current-url", "")))
         return Response(status_code=401, headers={**PAGE_HEADERS, "HX-Redirect": login_path(back)})
     if request.method not in {"GET", "HEAD"}:
         return see_other(login_path("/devices"))
@@ -104,6 +116,15 @@ def _sign_in(request: Request) -> Response:
         text = environment().get_template("web/again.html").render(here=here(request))
         return Response(text, headers=PAGE_HEADERS, media_type="text/html")
     return see_other(login_path(here(request)))
+
+
+def _path_of(url: str) -> str:
+    """Path and query of a URL; empty for what is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # "http://["
+        return ""
+    return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def login_path(back: str) -> str:
