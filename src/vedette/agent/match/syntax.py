@@ -48,16 +48,22 @@ class Class:
 
 @dataclass(frozen=True, slots=True)
 class Series:
+    """One after the other."""
+
     parts: tuple["Node", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
+    """One of them."""
+
     branches: tuple["Node", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
+    """Several times the same; `most` None: any number."""
+
     part: "Node"
     least: int
     most: int | None
