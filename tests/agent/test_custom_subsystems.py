@@ -112,6 +112,22 @@ def test_what_a_program_has_raised_is_called_off_with_its_check(custom: Custom, 
     assert len(custom.subjects()) == 6
 
 
+def test_a_check_that_is_switched_on_again_raises_again(custom: Custom, tmp_path: Path) -> None:
+    """Its program remembers that it has raised; what was called off with the check it must not remember."""
+    thermometer = tmp_path / "thermometer"
+    thermometer.write_text("90")
+    custom.program("temperature", TEMPERATURE)
+    custom.check("temperature", "cpu", TEMPERATURE_FILE=str(thermometer), TEMPERATURE_LIMIT="80")
+    custom.device.start()
+    custom.device.wait_for(1)
+    remembered = "SELECT count(*) FROM meta WHERE key GLOB 'subsystem *'"
+    wait_until(lambda: custom.device.query(remembered) == [(1,)], "it to be remembered")
+    checkfiles.disable(custom.paths, "temperature", "cpu")
+    custom.device.wait_for(2)
+    checkfiles.enable(custom.paths, "temperature", "cpu")
+    assert [each["level"] for each in custom.device.wait_for(3)] == ["CRITICAL", "OK", "CRITICAL"]
+
+
 def test_each_check_sees_its_own_variables_and_the_world_of_the_specification(custom: Custom, tmp_path: Path) -> None:
     """Nothing leaks from one check to the next, whatever the order; nor do the daemon's own affairs."""
     custom.device.environment = {"NOTIFY_SOCKET": "", "ORDINARY": "kept"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from vedette.agent import checkfiles, control_subsystems, durations
 from vedette.agent.checkfiles import CheckFile, Problem
+from vedette.agent.ledger import OWNER
 from vedette.agent.paths import Paths
 from vedette.agent.store import Limits, Store
 from vedette.clock import SystemClock
@@ -130,7 +131,7 @@ def _stored(paths: Paths) -> dict[str, Any]:
         "dropped": counts.dropped,
         "raised": [
             {
-                "check": check,
+                "check": check.partition(OWNER)[0],
                 "alert": state.alert_name,
                 "called_off": state.deadline.wall.isoformat(timespec="seconds") if state.deadline else None,
             }

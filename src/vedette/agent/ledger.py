@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import UUID
 
-from vedette.agent import log, states
+from vedette.agent import log, memory, states
 from vedette.agent.follow.position import Position
 from vedette.agent.loop import Loop, Timer
 from vedette.agent.states import QUIET, Announcement, Flapping, Now, State, Verdict
@@ -71,9 +71,14 @@ class Ledger:
     def end(self, check: str, *, forget: bool) -> None:
         """The check was switched off (its place is kept for when it is switched on again) or deleted."""
         self._end(check, forget=forget)
-        for key in self._store.checks():
-            if key.startswith(check + OWNER):
-                self._end(key, forget=True)
+        raised = [key for key in self._store.checks() if key.startswith(check + OWNER)]
+        for key in raised:
+            self._end(key, forget=True)
+        if raised or forget:  # else its program would believe that it had told what was just called off
+            try:
+                memory.forget(self._store, check)
+            except sqlite3.Error as exc:
+                log.error(f"the store cannot forget {check}: {exc}")
 
     def _end(self, key: str, *, forget: bool) -> None:
         state = self._states.pop(key, None) or self._changed.get(key) or self._store.state(key)

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from vedette.agent import checkfiles, settings
+from vedette.agent import checkfiles, memory, settings
 from vedette.agent.ledger import script_key
 from vedette.agent.paths import Paths
 from vedette.agent.states import QUIET, State
@@ -25,7 +25,6 @@ from vedette.errors import Invalid, TooLarge, Unavailable
 from vedette.model import Alert, Details, Level, Line, Subject
 
 MAX_INPUT: Final = 8 * 1024 * 1024
-MAX_VALUE: Final = 64 * 1024  # bytes that `subsystem_set` keeps under one name
 MAX_LINES: Final = 1000  # of the lines around a match
 DEFAULT_TYPE: Final = "custom"
 CHECK_VARIABLE: Final = "env"
@@ -127,16 +126,13 @@ def _check(paths: Paths) -> str:
 
 def _get(store: Store, _paths: Paths, arguments: list[str]) -> str:
     subsystem, key = _exactly(2, arguments, "subsystem_get SUBSYSTEM KEY")
-    value = store.meta(_meta_key(subsystem, key))
-    return "" if value is None else _unpack(value) + "\n"
+    value = memory.get(store, subsystem, key)
+    return "" if value is None else value + "\n"
 
 
-def _set(store: Store, _paths: Paths, arguments: list[str]) -> str:
+def _set(store: Store, paths: Paths, arguments: list[str]) -> str:
     subsystem, key, value = _exactly(3, arguments, "subsystem_set SUBSYSTEM KEY VALUE")
-    if max(len(_pack(each)) for each in (subsystem, key, value)) > MAX_VALUE:
-        raise TooLarge(f"subsystem_set keeps at most {MAX_VALUE} bytes under a name")
-    if store.meta(_meta_key(subsystem, key)) != _pack(value):
-        store.set_meta(_meta_key(subsystem, key), _pack(value))
+    memory.put(store, subsystem, key, value, _check(paths))
     return ""
 
 
@@ -205,19 +201,6 @@ def _exactly(count: int, arguments: list[str], usage: str) -> list[str]:
     if len(arguments) != count:
         raise Invalid(f"wrong number of arguments; call it as: {usage}")
     return arguments
-
-
-def _meta_key(subsystem: str, key: str) -> str:
-    return "subsystem " + json.dumps([_pack(subsystem), _pack(key)])
-
-
-def _pack(value: str) -> str:
-    """Any bytes as text that SQLite can hold, and back."""
-    return value.encode("utf-8", "surrogateescape").decode("latin-1")
-
-
-def _unpack(value: str) -> str:
-    return value.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _text(value: str) -> str:

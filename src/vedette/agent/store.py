@@ -436,6 +436,14 @@ class Store:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
+    def metas(self, prefix: str) -> dict[str, str]:
+        """All of which the key begins so; `prefix` holds no wildcards of GLOB."""
+        return dict(self._db.execute("SELECT key, value FROM meta WHERE key GLOB ? || '*'", (prefix,)))
+
+    def drop_metas(self, keys: Iterable[str]) -> None:
+        with self.commit():
+            self._db.executemany("DELETE FROM meta WHERE key = ?", ((key,) for key in keys))
+
     def set_meta(self, key: str, value: str) -> None:
         with self.commit():
             self._put(key, value)
