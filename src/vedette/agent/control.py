@@ -180,6 +180,24 @@ create dbus CHECK NAME PATTERN EXPRESSION [EXPIRATION]
   EXPRESSION lets through and PATTERN matches; one of the two may be ""
 
   mender-monitorctl create dbus battery upower "" "interface='org.freedesktop.UPower.Device'" 5m
+
+create dockerevents CHECK CONTAINER ACTION [EXPIRATION]
+  raises when 'docker events' reports the action; kept as a log check
+
+  mender-monitorctl create dockerevents web-restart web restart 1h
+
+create diskusage CHECK PATH [THRESHOLD] [space|inodes]
+  raises when more than THRESHOLD per cent (80) of the disk are used
+
+  mender-monitorctl create diskusage root / 90
+
+create connectivity CHECK ADDRESS [INTERFACE]
+  raises when the address cannot be reached: http(s)://..., HOST:PORT, dns:NAME[@SERVER]
+
+  mender-monitorctl create connectivity server https://example.com/
+
+For a subsystem of your own put an executable NAME.sh into monitor.d/ and the file
+of a check into monitor.d/available/NAME_CHECK.sh, then enable NAME CHECK.
 """,
     ),
     "enable": _Command(_enable, "SUBSYSTEM CHECK", "switch a check on"),
