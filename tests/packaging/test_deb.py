@@ -138,3 +138,36 @@ def test_a_subsystem_of_another_package_survives_the_purge(machine: Machine, pac
     )
     left = [path.name for path in (machine.root / "etc/mender-monitor/monitor.d").iterdir()]
     assert left == ["theirs.sh"]
+
+
+# Stands for systemd, which a bare root does not run: keeps what it is told, and says what it is asked.
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >> /tmp/told
+case "$*" in
+    *is-enabled*) echo enabled ;;
+esac
+"""
+
+
+def test_where_systemd_runs_the_daemon_is_started_and_stands_still_while_files_change(
+    machine: Machine, package: Path, tmp_path: Path
+) -> None:
+    machine.put(package, "/tmp/1.deb")
+    machine.put(repacked(package, tmp_path, "99.1"), "/tmp/2.deb")
+    systemctl = machine.root / "usr/bin/systemctl"
+    systemctl.write_text(SYSTEMCTL)
+    systemctl.chmod(0o755)
+    (machine.root / "run/systemd/system").mkdir(parents=True)
+
+    def told(command: str) -> list[str]:
+        machine.type(f": > /tmp/told\n{command}\n")
+        words = [line.split() for line in (machine.root / "tmp/told").read_text().splitlines()]
+        return [verb for line in words for verb in line if verb in ("start", "stop")]
+
+    assert told("dpkg -i /tmp/1.deb") == ["start"]
+    assert told("dpkg -i /tmp/2.deb") == ["stop", "start"]
+    assert told("dpkg -r vedette-monitor") == ["stop"]
+    # Whoever lets no service start, as those who build images do, means it.
+    (machine.root / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
+    (machine.root / "usr/sbin/policy-rc.d").chmod(0o755)
+    assert told("dpkg -i /tmp/2.deb") == []
