@@ -192,7 +192,7 @@ create diskusage CHECK PATH [THRESHOLD] [space|inodes]
   mender-monitorctl create diskusage root / 90
 
 create connectivity CHECK ADDRESS [INTERFACE]
-  raises when the address cannot be reached: http(s)://..., HOST:PORT, dns:NAME[@SERVER]
+  raises when the address cannot be reached: http(s)://..., HOST:PORT, dns:NAME
 
   mender-monitorctl create connectivity server https://example.com/
 
