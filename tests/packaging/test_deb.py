@@ -140,6 +140,26 @@ def test_a_subsystem_of_another_package_survives_the_purge(machine: Machine, pac
     assert left == ["theirs.sh"]
 
 
+def test_it_works_where_only_the_state_can_be_written(machine: Machine, package: Path) -> None:
+    machine.put(package, "/tmp/monitor.deb")
+    said = machine.type(
+        "mkdir /data && ln -s /data /var/lib/mender-monitor\n"
+        "dpkg -i /tmp/monitor.deb\n" + WATCH +
+        "mount -t tmpfs tmpfs /data && mount -t tmpfs tmpfs /run\n"
+        "for each in /usr /etc /var; do mount --bind $each $each && mount -o remount,bind,ro $each; done\n"
+        "! touch /usr/x /etc/x /var/x 2>/dev/null\n"
+        "start_monitor\n" + FOUND +
+        "wait_for raised log_results-scan\n"
+        "stop_monitor\n"
+        "start_monitor\n"
+        "stop_monitor\n"
+        "cat /tmp/monitor.log; ls -A /data\n"
+    )  # fmt: skip
+    assert "monitor.db" in said
+    assert "Read-only" not in said
+    assert "ERROR" not in said
+
+
 # Stands for systemd, which a bare root does not run: keeps what it is told, and says what it is asked.
 SYSTEMCTL = """#!/bin/sh
 echo "$*" >> /tmp/told
