@@ -23,6 +23,7 @@ from vedette.server.http.asgi import Conventions
 from vedette.server.http.proxies import Proxied
 from vedette.server.http.security import Strict
 from vedette.server.ingest import HOT_PATHS
+from vedette.server.notify import api as notify_api
 from vedette.server.notify import dispatcher
 from vedette.server.notify import pages as notify_pages
 from vedette.server.services import Services
@@ -46,6 +47,7 @@ def routes() -> list[BaseRoute]:
         *access_api.ROUTES,
         *devices_api.ROUTES,
         *alerts_api.ROUTES,
+        *notify_api.ROUTES,
         *access_pages.ROUTES,
         *devices_pages.ROUTES,
         *alerts_pages.ROUTES,

@@ -1,4 +1,7 @@
-"""One device with what is wrong on it, its history of alerts, and one alert with its piece of the log."""
+"""One device with what is wrong on it and its history of alerts; one alert to take away.
+
+The page of one alert is made by `notify`, which knows who was told of it.
+"""
 
 from typing import Final
 
@@ -6,7 +9,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vedette.model import Details
 from vedette.server.access.roles import ADMIN
 from vedette.server.alerts import excerpt, service
 from vedette.server.alerts.service import StoredAlert
@@ -52,24 +54,6 @@ async def _stored(request: Request, caller: Caller) -> StoredAlert:
     )
 
 
-async def _alert(request: Request, caller: Caller) -> Response:
-    use, stored = services(request), await _stored(request, caller)
-    details = stored.alert.subject.details or Details()
-    open_now = await service.open_problems(use, caller.scope, stored.device, 1, MAX_OPEN)
-    return page(
-        request,
-        "alerts/alert.html",
-        now=use.clock.now(),
-        email=caller.email,
-        device=await devices.device(use, caller.scope, stored.device),
-        stored=stored,
-        alert=stored.alert,
-        still_open=stored.id in {each.id for each in open_now.items},
-        details=details,
-        lines=excerpt.lines(details),
-    )
-
-
 async def _text(request: Request, caller: Caller) -> Response:
     stored = await _stored(request, caller)
     return _download(excerpt.text(stored.alert, stored.device), "text/plain", f"alert-{stored.id}.txt")
@@ -89,7 +73,6 @@ def _download(text: str, media_type: str, name: str) -> Response:
 
 ROUTES: Final = [
     page_route("/devices/{device}", {"GET": _device}),
-    page_route("/devices/{device}/alerts/{alert}", {"GET": _alert}),
     page_route("/devices/{device}/alerts/{alert}/text", {"GET": _text}),
     page_route("/devices/{device}/alerts/{alert}/json", {"GET": _json}),
 ]

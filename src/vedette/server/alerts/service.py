@@ -133,6 +133,11 @@ async def alert(services: Services, scope: UserScope, device_id: str, alert_id: 
     return _stored(row)
 
 
+async def is_open(services: Services, scope: UserScope, device_id: str, alert_id: str) -> bool:
+    """Is this alert what is known last of its subject, and is that not OK?"""
+    return await services.db.read(scope, store.is_open, device_id, alert_id.lower())
+
+
 async def configuration(services: Services, scope: UserScope, device_id: str) -> tuple[ConfiguredCheck, ...]:
     """The checks that a device says it runs; none as long as it has said nothing.
 

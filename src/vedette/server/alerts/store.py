@@ -110,6 +110,18 @@ async def latest(tx: Tx, device: str, levels: Iterable[Level], span: Span, *, of
     )
 
 
+async def is_open(tx: Tx, device: str, alert: str) -> bool:
+    """Whether a subject is open with this alert."""
+    found = await tx.value(
+        "SELECT 1 FROM subject JOIN device ON device.tenant = :tenant AND device.id = subject.device"
+        " WHERE {visible} AND subject.tenant = :tenant AND subject.device = :id AND subject.open = 1"
+        " AND subject.alert_id = :alert",
+        id=device,
+        alert=alert,
+    )
+    return found is not None
+
+
 async def configuration(tx: Tx, device: str) -> str | None:
     """The checks a device reported, as a JSON document; None: it never did."""
     document: str | None = await tx.value(

@@ -1,4 +1,4 @@
-"""The settings that a tenant has: for now, whether alerts are mailed."""
+"""One alert with its piece of the log and who was told of it; and the settings: whether alerts are mailed."""
 
 from typing import Final
 
@@ -6,13 +6,36 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vedette.errors import Invalid
+from vedette.model import Details
 from vedette.server.access import service as access
 from vedette.server.access.roles import ADMIN
+from vedette.server.alerts import excerpt
 from vedette.server.alerts import service as alerts
 from vedette.server.caller import Caller
+from vedette.server.devices import service as devices
 from vedette.server.http.routes import services
+from vedette.server.notify import service
 from vedette.server.web.pages import page
 from vedette.server.web.routes import form_of, page_route, see_other
+
+
+async def _alert(request: Request, caller: Caller) -> Response:
+    use, path = services(request), request.path_params
+    stored = await alerts.alert(use, caller.scope, path["device"], path["alert"])
+    details = stored.alert.subject.details or Details()
+    return page(
+        request,
+        "notify/alert.html",
+        now=use.clock.now(),
+        email=caller.email,
+        device=await devices.device(use, caller.scope, stored.device),
+        stored=stored,
+        alert=stored.alert,
+        still_open=await alerts.is_open(use, caller.scope, stored.device, stored.id),
+        details=details,
+        lines=excerpt.lines(details),
+        told=await service.told(use, caller, stored.device, stored.id),
+    )
 
 
 async def _settings(request: Request, caller: Caller) -> Response:
@@ -39,6 +62,7 @@ async def _switch(request: Request, caller: Caller) -> Response:
 
 
 ROUTES: Final = [
+    page_route("/devices/{device}/alerts/{alert}", {"GET": _alert}),
     page_route("/settings", {"GET": _settings}),
     page_route("/settings/alert-email", {"POST": _switch}),
 ]

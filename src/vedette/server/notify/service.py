@@ -10,6 +10,7 @@ from vedette.errors import NotFound
 from vedette.server.access import roles
 from vedette.server.access import service as access
 from vedette.server.alerts import service as alerts
+from vedette.server.caller import Caller
 from vedette.server.db import SYSTEM, Row, UserScope
 from vedette.server.notify import decisions, store
 from vedette.server.notify.channels.email import Envelope, Note, compose
@@ -34,8 +35,18 @@ class Delivery:
     state: str
     reason: str
     attempts: int
+    created_at: datetime
     due_at: datetime
     ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who was told of an alert and who was not, as far as the one who asks may know."""
+
+    deliveries: tuple[Delivery, ...]
+    decided: bool  # False: the alert has only just come in
+    complete: bool  # False: who may not see the other users is shown his own delivery only
 
 
 async def decide(services: Services, limit: int) -> int:
@@ -91,7 +102,8 @@ async def attempt(services: Services, row: Row, send: Send, policy: Policy) -> O
     Raises:
         Unavailable: the database cannot be asked; nothing was tried.
     """
-    if services.clock.now() - datetime_of(row["created_at"]) > policy.give_up:
+    # Not before it was tried once: the server may have been away, or its clock set forward, since it was written.
+    if row["attempts"] and services.clock.now() - datetime_of(row["created_at"]) > policy.give_up:
         return decisions.too_old(policy, row["reason"])
     user = next((each for each in await access.recipients(services, row["tenant"]) if each.id == row["user_id"]), None)
     if user is None or not _sees(user, row["group_name"]):
@@ -140,22 +152,27 @@ async def conclude(services: Services, row: Row, outcome: Outcome) -> None:
     )
 
 
-async def deliveries(services: Services, scope: UserScope, device_id: str, alert_id: str) -> tuple[Delivery, ...]:
+async def told(services: Services, caller: Caller, device_id: str, alert_id: str) -> Told:
     """Who was told of an alert, who was not, and why.
 
     Raises:
         NotFound: no such alert, or not for this user.
     """
-    await alerts.alert(services, scope, device_id, alert_id)
-    rows = await services.db.read(scope, store.of_alert, device_id, alert_id.lower())
-    return tuple(map(_told, rows))
+    alert_id = alert_id.lower()
+    await alerts.alert(services, caller.scope, device_id, alert_id)
+    rows = await services.db.read(caller.scope, store.of_alert, device_id, alert_id)
+    decided = bool(rows) or not await services.db.read(caller.scope, store.undecided, device_id, alert_id)
+    complete = roles.ADMIN in caller.roles
+    seen = (_delivered(row) for row in rows if complete or row["user_id"] == caller.user_id)
+    return Told(tuple(seen), decided, complete)
 
 
-def _told(row: Row) -> Delivery:
+def _delivered(row: Row) -> Delivery:
     fields: dict[str, Any] = {name: row[name] for name in ("channel", "address", "state", "reason", "attempts")}
     return Delivery(
         alert=row["alert_id"],
         user=row["user_id"],
+        created_at=datetime_of(row["created_at"]),
         due_at=datetime_of(row["due_at"]),
         ended_at=datetime_of(row["ended_at"]),
         **fields,
