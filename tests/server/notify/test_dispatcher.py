@@ -19,7 +19,7 @@ from aiosmtpd.smtp import SMTP
 from vedette.clock import FakeClock
 from vedette.errors import NotFound
 from vedette.server.access import service as access
-from vedette.server.access.roles import ADMIN
+from vedette.server.access.roles import ADMIN, OBSERVER
 from vedette.server.alerts import intake
 from vedette.server.alerts import service as alerts
 from vedette.server.caller import Caller
@@ -359,6 +359,61 @@ async def test_without_a_mail_server_there_is_a_reason(tmp_path: Path) -> None:
         assert (await desk.deliveries())[0][2] == decisions.NO_SERVER
 
 
+async def test_a_mail_server_that_says_what_is_no_text(desk: Desk, port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Its words are kept as a reason and logged: none may keep a delivery from being marked, or fool a log."""
+    said = b"taken \xe4\xff\x1b[31m \xe2\x80\xae\x00"
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hello\r\n")
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                if line.upper().startswith(b"RCPT TO:<BOB"):
+                    writer.write(b"550 " + said + b"\r\n")
+                elif line.upper().startswith(b"DATA"):
+                    writer.write(b"354 go on\r\n")
+                    await reader.readuntil(b"\r\n.\r\n")
+                    writer.write(b"250-" + said + b"\r\n250 " + said + b"\r\n")
+                else:
+                    writer.write(b"250 ok\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", port)
+    async with server, desk.running():
+        await desk.alert()
+        await desk.until_states(("ann", "sent"), ("bob", "failed"))
+        for *_, reason in await desk.deliveries():
+            assert "taken" in reason
+            assert reason.isprintable()
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+async def test_a_clock_that_is_set_back_holds_up_no_mail(tmp_path: Path, port: int) -> None:
+    clock, box = FakeClock(), Mailbox()
+    async with opened(tmp_path, f"smtp://127.0.0.1:{port}", clock=clock) as desk:
+        await desk.add_user("ann@example.com")
+        async with desk.running(QUICK):
+            await desk.alert()
+
+            async def tried() -> bool:
+                return any("waits for the mail server" in reason for *_, reason in await desk.deliveries())
+
+            await desk.until(tried)
+            clock.wall -= timedelta(days=400)
+            async with box.listening(port):
+                await desk.until_states(("ann", "sent"))
+
+
+async def test_what_was_never_tried_is_tried_once_however_old(tmp_path: Path, port: int) -> None:
+    clock, box = FakeClock(), Mailbox()
+    async with opened(tmp_path, f"smtp://127.0.0.1:{port}", clock=clock) as desk, box.listening(port):
+        await desk.add_user("ann@example.com")
+        await desk.alert()
+        await service.decide(desk.services, 10)
+        clock.advance(400 * 86400)
+        async with desk.running(QUICK):
+            await desk.until_states(("ann", "sent"))
+
+
 async def test_two_dispatchers_send_nothing_twice(desk: Desk, port: int) -> None:
     box = Mailbox()
     async with box.listening(port), desk.running(), desk.running():
@@ -485,15 +540,26 @@ async def test_kill_9_between_sending_and_marking_loses_nothing(desk: Desk, port
 
 
 async def test_the_trace_is_for_who_may_see_the_device(desk: Desk, port: int) -> None:
+    """All of it for administrators; others are shown their own part, for they may not know who else is a user."""
+    carl = await desk.add_user("carl@example.com", (OBSERVER,))
+
+    def caller(scope: UserScope, *roles: str) -> Caller:
+        return Caller(scope=scope, user_id=carl.id, email=carl.email, session="", roles=roles)
+
     async with Mailbox().listening(port), desk.running():
         await desk.alert()
-        await desk.until_states(("ann", "sent"), ("bob", "sent"))
+        await desk.until_states(("ann", "sent"), ("bob", "sent"), ("carl", "sent"))
     (stored,) = (await alerts.open_problems(desk.services, desk.scope, "d1")).items
-    told = await service.deliveries(desk.services, desk.scope, "d1", stored.id)
-    assert [(each.address, each.state, each.attempts) for each in told] == [
+    told = await service.told(desk.services, caller(desk.scope, ADMIN), "d1", stored.id.upper())
+    assert [(each.address, each.state, each.attempts) for each in told.deliveries] == [
         ("ann@example.com", "sent", 1),
         ("bob@example.com", "sent", 1),
+        ("carl@example.com", "sent", 1),
     ]
+    assert (told.complete, told.decided) == (True, True)
+    told = await service.told(desk.services, caller(desk.scope, OBSERVER), "d1", stored.id)
+    assert [each.address for each in told.deliveries] == ["carl@example.com"]
+    assert not told.complete
     for scope in (UserScope("other", None), UserScope(desk.scope.tenant)):
         with pytest.raises(NotFound):
-            await service.deliveries(desk.services, scope, "d1", stored.id)
+            await service.told(desk.services, caller(scope, ADMIN), "d1", stored.id)

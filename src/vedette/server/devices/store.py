@@ -155,7 +155,12 @@ async def token_is_live(tx: Tx, auth_id: str, token_hash: str) -> bool:
 
 
 async def check_in(tx: Tx, rows: Iterable[Mapping[str, object]]) -> None:
-    """Note when devices were here last, across tenants: `tenant`, `id`, `at` each. Runs as the system."""
+    """Note when devices were here last, across tenants: `tenant`, `id`, `at` each. Runs as the system.
+
+    Another process may have written a little more. What is much later was written by a clock that was wrong then.
+    """
     await tx.many(
-        "UPDATE device SET check_in_at = max(coalesce(check_in_at, 0), :at) WHERE tenant = :tenant AND id = :id", rows
+        "UPDATE device SET check_in_at = CASE WHEN check_in_at BETWEEN :at AND :at + 600000000 THEN check_in_at"
+        " ELSE :at END WHERE tenant = :tenant AND id = :id",
+        rows,
     )

@@ -37,6 +37,11 @@ class Policy:
     poll_s: float = 5.0  # without a wake-up (other processes give none), look this often
     answer_s: float = 60.0  # the mail server may think so long about one answer
 
+    @property
+    def longest_wait_s(self) -> float:
+        """Nothing is ever put off for longer; what is due later was due by a clock that has been set back since."""
+        return max(self.retry_max_s, self.channel_max_s, self.lease_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -100,5 +105,6 @@ def backoff(first_s: float, max_s: float, failures: int, share: float) -> float:
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    """One line that any log and database can take: mail servers say whatever they like."""
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return text if len(text) <= MAX_REASON else text[: MAX_REASON - 1] + "…"

@@ -114,7 +114,8 @@ class Sender:
         now = self._services.clock.now()
         until = now + timedelta(seconds=self._policy.lease_s)
         limit = 1 if self._failures else self._policy.batch  # one is enough to see whether the mail server is back
-        rows = await self._services.db.write(SYSTEM, store.lease, micros(now), micros(until), limit)
+        beyond = now + timedelta(seconds=2 * self._policy.longest_wait_s)
+        rows = await self._services.db.write(SYSTEM, store.lease, micros(now), micros(until), micros(beyond), limit)
         lanes: list[list[Row]] = [[] for _ in self._connections]
         for row in rows:
             lanes[crc32(row["user_id"].encode()) % len(lanes)].append(row)

@@ -49,15 +49,17 @@ async def decide(
     return len(rows)
 
 
-async def lease(tx: Tx, now: int, until: int, limit: int) -> list[Row]:
-    """Deliveries that are due, oldest first; nobody else gets them before `until`."""
+async def lease(tx: Tx, now: int, until: int, beyond: int, limit: int) -> list[Row]:
+    """Deliveries that are due, oldest first, also those due after `beyond`; nobody else gets them before `until`."""
     rows = await tx.all(
         "UPDATE delivery SET due_at = :until WHERE id IN"
-        " (SELECT id FROM delivery WHERE state = 'due' AND due_at <= :now ORDER BY due_at, id LIMIT :limit)"
+        " (SELECT id FROM delivery WHERE state = 'due' AND (due_at <= :now OR due_at > :beyond)"
+        " ORDER BY due_at, id LIMIT :limit)"
         " RETURNING *, (SELECT group_name FROM device WHERE device.tenant = delivery.tenant"
         " AND device.id = delivery.device) AS group_name",
         now=now,
         until=until,
+        beyond=beyond,
         limit=limit,
     )
     return sorted(rows, key=lambda row: row["id"])
@@ -92,6 +94,18 @@ async def next_due(tx: Tx) -> int | None:
     """When the next delivery is due, microseconds since 1970; None: nothing waits."""
     at: int | None = await tx.value("SELECT min(due_at) FROM delivery WHERE state = 'due'")
     return at
+
+
+async def undecided(tx: Tx, device: str, alert: str) -> bool:
+    """Whether an alert still waits to become deliveries."""
+    found = await tx.value(
+        "SELECT 1 FROM notification JOIN device ON device.tenant = :tenant AND device.id = notification.device"
+        " WHERE {visible} AND notification.tenant = :tenant AND notification.device = :id"
+        " AND notification.alert_id = :alert",
+        id=device,
+        alert=alert,
+    )
+    return found is not None
 
 
 async def of_alert(tx: Tx, device: str, alert: str) -> list[Row]:
