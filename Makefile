@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test check bench screenshots lock deb docs clean
+.PHONY: help setup demo test torture check bench screenshots lock deb docs clean
 
 help:           ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -23,6 +23,9 @@ demo: setup     ## server, agent, mailbox on this machine; ONCE=1 runs the round
 test: setup     ## all tests
 	@.ci/system-packages
 	@$(BIN)/python -m pytest
+
+torture: setup  ## crash points and lives of logs with ever new seeds, MINUTES=60
+	@$(BIN)/python tests/torture $(or $(MINUTES),60) $(SEED)
 
 check: setup    ## lint, types, import rules
 	$(BIN)/ruff format --check src tests bench

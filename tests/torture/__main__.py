@@ -1,0 +1,71 @@
+"""`make torture`: the fault campaigns with ever new seeds, until the time is over. Ends with 1 at the first failure.
+
+usage: python tests/torture [MINUTES [FIRST_SEED]]
+"""
+
+import contextlib
+import io
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import conftest  # noqa: F401  the paths of what is borrowed
+import recorder
+from crashes import Story, crash_everywhere, site
+
+SHOW_S = 30.0
+
+
+def main(arguments: list[str]) -> int:
+    minutes = float(arguments[0]) if arguments else 60.0
+    seed = int(arguments[1]) if len(arguments) > 1 else random.SystemRandom().randrange(10**6)
+    if not recorder.available():
+        print("the SQLite of this Python cannot be listened to: no crash points", file=sys.stderr)
+        return 1
+    print(f"{minutes:g} minutes from seed {seed} on", flush=True)
+    begun = shown = time.monotonic()
+    end = begun + minutes * 60
+    stories = crashes = lives = 0
+    while time.monotonic() < end:
+        directory = Path(tempfile.mkdtemp(prefix="vedette-torture-"))
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said), site(directory) as made:
+                events = Story(made, seed, problems=3 + seed % 8).record()
+                crashes += crash_everywhere(made, events, seed, lambda: time.monotonic() >= end)
+            stories += 1
+            lives += _lives(seed)
+        except BaseException as exc:
+            if isinstance(exc, KeyboardInterrupt):
+                shutil.rmtree(directory, ignore_errors=True)
+                return 130
+            traceback.print_exc()
+            print(said.getvalue()[-4000:], file=sys.stderr)
+            print(f"FAILED with seed {seed}; what was on the disk is in {directory}", file=sys.stderr)
+            return 1
+        shutil.rmtree(directory)
+        seed += 1
+        if time.monotonic() - shown > SHOW_S or time.monotonic() >= end:
+            shown = time.monotonic()
+            passed = f"{(shown - begun) / 60:5.1f} min"
+            print(f"{passed}: {stories} stories cut off at {crashes} points, {lives} lives of logs", flush=True)
+    print("nothing lost, nothing doubled")
+    return 0
+
+
+def _lives(seed: int) -> int:
+    """The randomized life of a log, with as many examples as one story takes seconds."""
+    from life_of_a_log import live
+
+    live(examples=100, seed=seed)
+    return 100
+
+
+if __name__ == "__main__":
+    os.environ.pop("JOURNAL_STREAM", None)
+    sys.exit(main(sys.argv[1:]))
