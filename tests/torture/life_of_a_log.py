@@ -119,9 +119,10 @@ class HardLife(Life):
         super().wipe(delete)
         self.commit()
 
+    @precondition(lambda self: self.log.exists() and self.log.stat().st_size > 0)
     @rule()
     def compress_the_oldest(self) -> None:
-        """As logrotate does it, a while after the rotation: what it has is handled."""
+        """As logrotate does it, a while after the rotation: what it has is handled, an unfinished last line too."""
         old = [path for path in self.directory.glob("app.log.*") if path.suffix != ".gz"]
         if not old:
             return
