@@ -196,7 +196,7 @@ def test_what_is_refused_is_said_in_one_line_and_nothing_is_written(
     [
         ([], "help"),
         (["frobnicate"], "no command 'frobnicate', only create, enable"),
-        (["test"], "no command 'test'"),
+        (["test"], "usage: mender-monitorctl test CHECK|PATTERN"),
         (["--frobnicate"], "no option"),
         (["--root"], "needs a directory"),
         (["--root="], "needs a directory"),

@@ -127,6 +127,15 @@ def _status(paths: Paths, arguments: list[str]) -> None:
     print(control_show.status(paths, as_json=_wants_json(arguments, "status")), end="")
 
 
+def _test(paths: Paths, arguments: list[str]) -> None:
+    from vedette.agent import control_test
+
+    try:
+        print(control_test.run(paths, arguments), end="")
+    except control_test.Wrong as wrong:
+        raise _Usage(f"{PROGRAM} test {wrong}") from None
+
+
 def _help(_paths: Paths, arguments: list[str]) -> None:
     if not arguments:
         print(f"{PROGRAM} - the checks of this device\n")
@@ -203,6 +212,32 @@ of a check into monitor.d/available/NAME_CHECK.sh, then enable NAME CHECK.
     "enable": _Command(_enable, "SUBSYSTEM CHECK", "switch a check on"),
     "disable": _Command(_disable, "SUBSYSTEM CHECK", "switch a check off; an open alert is closed"),
     "delete": _Command(_delete, "SUBSYSTEM CHECK", "switch a check off and remove it"),
+    "test": _Command(
+        _test,
+        "CHECK|PATTERN [--file FILE]... [--since TIME]",
+        "try a log check, or a pattern, on logs that are there",
+        """
+CHECK       a log check of this device, enabled or not: tried on its own file and on
+            the older generations beside it
+PATTERN     any Perl-compatible pattern; then --file is needed
+--file F    try it on this file; "-" is standard input, *.gz is unpacked; repeatable
+--since T   only matches from then on: a duration before now (2d) or a time
+--context N lines shown before and after a match (3; the alert has up to 30)
+--json      everything, for programs
+
+Says what would have been raised and called off, when, with which lines, and how
+long the search took. Nothing is sent or stored.
+
+  mender-monitorctl test results-scan
+  mender-monitorctl test "CVE.*HIGH" --file /tmp/results-scan
+  journalctl -b | mender-monitorctl test "(?i)out of memory" --file -
+
+--patterns PATTERNFILE --count LOG...
+            print how many lines match any of the patterns, one a line in PATTERNFILE
+
+  mender-monitorctl test --patterns patterns.txt --count /var/log/syslog
+""",
+    ),
     "list": _Command(_list, "[--json]", "show the checks, enabled or not"),
     "status": _Command(_status, "[--json]", "show the daemon, raised checks and what is not sent yet"),
     "help": _Command(_help, "[COMMAND]", "this, or more about one command"),
