@@ -20,6 +20,7 @@ from vedette.server.access import service as access
 from vedette.server.access.roles import ADMIN
 from vedette.server.app import make_app
 from vedette.server.db import UserScope
+from vedette.server.http.protocol import Patient
 from vedette.server.runtime import listen
 from vedette.server.services import Services, open_services
 from vedette.server.settings import Settings
@@ -110,7 +111,7 @@ def real_server(settings: Settings) -> Iterator[RealServer]:
             with listen(settings.address) as listener:
                 config = uvicorn.Config(
                     make_app(services),
-                    http="httptools",
+                    http=Patient,
                     ws="none",
                     lifespan="off",
                     log_config=None,

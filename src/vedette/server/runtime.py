@@ -20,6 +20,7 @@ from vedette.errors import Invalid, Unavailable, VedetteError
 from vedette.server import systemd
 from vedette.server.access import service as access
 from vedette.server.app import make_app, tasks
+from vedette.server.http.protocol import Patient
 from vedette.server.services import Services, open_services
 from vedette.server.settings import Settings
 
@@ -98,6 +99,8 @@ def listen(address: tuple[str, int]) -> Iterator[socket.socket]:
         listener = socket.socket(found[0], socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     except OSError as exc:
         raise Unavailable(f"cannot listen on {host}:{port}: {exc.strerror}; choose another with --listen") from exc
+    except UnicodeError as exc:  # a label of more than 63 characters, or none
+        raise Invalid(f"setting listen: {host[:80]!r} is no name of a host") from exc
     with listener:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -130,7 +133,7 @@ def _configuration(settings: Settings, services: Services) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(services),
         loop="none",
-        http="httptools",
+        http=Patient,
         ws="none",
         lifespan="off",
         log_config=None,
