@@ -360,6 +360,47 @@ def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes) -> No
     assert path.read_bytes() == content
 
 
+def test_a_damaged_database_says_so(path: Path) -> None:
+    """Not as a bug of the program: a disk that loses data is somebody's to look after."""
+
+    async def fill(db: SqliteDatabase) -> None:
+        for number in range(200):
+            await db.write(SYSTEM, put, f"{number:03}", "x" * 2000)
+
+    async def use(db: SqliteDatabase) -> None:
+        with pytest.raises(Unavailable, match="cannot be read now: database disk image is malformed"):
+            await db.read(SYSTEM, names)
+        with pytest.raises(Unavailable, match="cannot be written now"):
+            await asyncio.gather(*(db.write(SYSTEM, put, f"{number:03}-", "x" * 2000) for number in range(200)))
+
+    run(path, fill)
+    whole = path.read_bytes()
+    with sqlite3.connect(path) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name LIKE 'sqlite_autoindex_server%'")
+    size = int.from_bytes(whole[16:18])
+    start = (page[0] - 1) * size
+    path.write_bytes(whole[:start] + b"\xff" * size + whole[start + size :])
+    run(path, use)
+
+
+def test_a_question_that_takes_too_long_is_ended(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those that wait behind it are answered."""
+    monkeypatch.setattr(sqlite, "READ_S", 0.2)
+    endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+    async def test(db: SqliteDatabase) -> None:
+        async def ask(tx: Tx) -> None:
+            await tx.value(endless)
+
+        asked = [asyncio.create_task(db.read(SYSTEM, ask)) for _ in range(2 * sqlite.READERS)]
+        async with asyncio.timeout(30):
+            assert await db.read(SYSTEM, names) == []
+            for answer in await asyncio.gather(*asked, return_exceptions=True):
+                assert isinstance(answer, Unavailable)
+
+    run(path, test)
+
+
 def test_a_directory_that_is_not_there_is_refused(path: Path) -> None:
     with pytest.raises(Unavailable):
         open_database(f"sqlite:///{path}/x.db")

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-from vedette.errors import Busy, Unavailable, VedetteError
+from vedette.clock import SystemClock
+from vedette.errors import Busy, Unavailable
 from vedette.server.db.core import Item, Row, Scope, Together, Work, bound, confine, kind_of
 from vedette.server.db.migrations import migrate
 from vedette.server.db.regex import register
@@ -28,6 +29,8 @@ READERS: Final = 4
 MAX_WAITING: Final = 2048  # units of work; beyond it callers hear Busy and come back
 MAX_GROUP: Final = 256  # units of work that share one commit
 LOCK_WAIT_S: Final = 10
+READ_S: Final = 20.0  # then a question is ended: there are few readers, and all wait for them
+READ_STEPS: Final = 50_000  # of the database's machine between two looks at the clock; about a millisecond
 CHECKPOINT_PAGES: Final = 4096  # 16 MiB of log: pages that change often are written back once for many changes
 WRITER_CACHE_KIB: Final = 16 * 1024
 
@@ -87,6 +90,7 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         """Open `path`, making it (mode 0600) and its schema when missing."""
         self._path = path
+        self._clock = SystemClock()
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._writer = self._connect()
@@ -118,6 +122,8 @@ class SqliteDatabase:
     async def read(self, scope: Scope, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         def run() -> T:
             connection = self._reader()
+            deadline = self._clock.elapsed() + READ_S
+            connection.set_progress_handler(lambda: self._clock.elapsed() > deadline, READ_STEPS)
             connection.execute("BEGIN")
             try:
                 return _drive(work(_SqliteTx(connection, scope), *args, **kwargs))
@@ -126,8 +132,10 @@ class SqliteDatabase:
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, run)
-        except sqlite3.OperationalError as exc:
-            raise Unavailable(f"the database cannot be read now: {exc}") from exc
+        except sqlite3.DatabaseError as exc:
+            if _is_trouble(exc):
+                raise Unavailable(f"the database cannot be read now: {exc}") from exc
+            raise
 
     async def write(self, scope: Scope, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         result: T = await self._wait(scope, lambda tx: work(tx, *args, **kwargs), None)
@@ -262,9 +270,14 @@ def _deal(units: list[_Unit], outcomes: Sequence[Any]) -> None:
             unit.result, unit.error = outcome, None
 
 
+def _is_trouble(error: BaseException) -> bool:
+    """Whether it is the database that fails (locked, full, damaged), and not the program that asks it wrongly."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+
 def _told(error: BaseException) -> BaseException:
     """What a caller hears: our own errors as they are; trouble with the database as Unavailable."""
-    if isinstance(error, sqlite3.OperationalError) and not isinstance(error, VedetteError):
+    if _is_trouble(error):
         return Unavailable(f"the database cannot be written now: {error}")
     return error
 
