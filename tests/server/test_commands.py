@@ -1,6 +1,7 @@
 """The commands as people type them: real processes."""
 
 import json
+import logging
 import os
 import re
 import signal
@@ -22,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from serving import EMAIL, LOGIN, PASSWORD
+
+from vedette.server import commands
 
 DEADLINE_S = 30
 
@@ -167,6 +170,33 @@ def test_a_password_that_is_missing_or_short(tmp_path: Path) -> None:
     one_sentence(vedette(*words), "standard input has no password")
     one_sentence(vedette(*words, stdin="short\n"), "minimum 8")
     assert vedette("user", "list", "--data", str(tmp_path)).stdout == ""
+
+
+def test_what_is_no_text_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 reach Python as half characters, which no database can keep."""
+    data = ["--data", str(tmp_path)]
+    vedette("tenant", "create", "t", *data)
+    one_sentence(vedette("tenant", "create", "a\udcff", *data), "tenant name")
+    words = ["user", "create", EMAIL, "--password-stdin", *data]
+    one_sentence(vedette(*words, "--tenant", "a\udcff", stdin=PASSWORD), "there is no tenant")
+    result = subprocess.run(
+        [sys.executable, "-m", "vedette", *words, "--tenant", "t"],
+        input=b"correct \xff horse\n", capture_output=True, timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (
+        1, b"vedette: --password-stdin: what stands on standard input is not UTF-8\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", "no.such.host.invalid"])
+def test_a_host_that_cannot_be(tmp_path: Path, host: str) -> None:
+    one_sentence(vedette("server", "--listen", f"{host}:0", "--data", str(tmp_path)), host[:50], "listen")
+
+
+def test_nothing_from_outside_starts_a_line_in_the_log() -> None:
+    formatter = commands._Formatter("%(levelname)s %(message)s")
+    record = logging.LogRecord("x", logging.ERROR, "f", 1, "GET %s failed", ("/a\nERROR forged \x1b[31m\u202e",), None)
+    assert formatter.format(record) == "ERROR GET /a\\nERROR forged \\x1b[31m\\u202e failed"
 
 
 def test_a_mistyped_directory_makes_no_second_server(tmp_path: Path) -> None:

@@ -49,9 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load(given, os.environ, options.config)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
-        logging.basicConfig(
-            stream=sys.stderr, level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
-        )
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_Formatter("%(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(handlers=[handler], level=settings.log_level.upper())
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(options.run(settings, options))
     except VedetteError as exc:
@@ -62,6 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     return 0
+
+
+class _Formatter(logging.Formatter):
+    """Nothing that comes from outside starts a line of its own in the log, or talks to a terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        text = super().formatMessage(record)
+        return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -159,7 +167,10 @@ async def _list_users(settings: Settings, options: argparse.Namespace) -> None:
 
 def _read_password() -> str:
     """The first line of standard input, without its end."""
-    password = sys.stdin.readline(4096).rstrip("\r\n")
+    try:
+        password = sys.stdin.buffer.readline(4096).decode().rstrip("\r\n")
+    except UnicodeDecodeError as exc:
+        raise Invalid("--password-stdin: what stands on standard input is not UTF-8") from exc
     if not password:
         raise Invalid("--password-stdin: standard input has no password")
     return password

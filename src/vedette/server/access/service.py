@@ -25,7 +25,7 @@ DEFAULT_TENANT: Final = "default"
 TAKEN: Final = "user with a given email already exists"
 ADDONS: Final = [{"name": name, "enabled": True} for name in ("configure", "troubleshoot", "monitor")]
 _EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
-_TENANT_NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
+_TENANT_NAME: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,128}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,8 @@ async def tenants(services: Services) -> Sequence[Tenant]:
 
 async def tenant_named(services: Services, name: str) -> Tenant:
     """Raises NotFound."""
-    row = await services.db.read(SYSTEM, store.tenant_named, name)
+    possible = _TENANT_NAME.fullmatch(name)
+    row = await services.db.read(SYSTEM, store.tenant_named, name) if possible else None
     if row is None:
         raise NotFound(f"there is no tenant {name!r}; `vedette tenant list` shows those there are")
     return _tenant(row)
