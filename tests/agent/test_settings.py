@@ -126,10 +126,11 @@ def test_settings_may_move_the_checks(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_file_we_ship_changes_nothing_and_names_everything() -> None:
-    """Each setting stands there as a comment with its default, and uncommenting all of them is the defaults."""
+    """Each setting stands there with its default, so that the sed commands of people's scripts find its line."""
     text = DEFAULT_FILE.read_text()
     assert interpret(text) == Settings()
-    uncommented = re.sub(r"(?m)^#(?=[A-Z_]+=)", "", text)
-    assert interpret(uncommented) == Settings()
-    named = set(re.findall(r"(?m)^#([A-Z_]+)=", text))
-    assert named == {field.name.upper() for field in fields(Settings)} - {"PROBLEMS"}
+    named = re.findall(r"(?m)^([A-Z_]+)=", text)
+    assert sorted(named) == sorted({field.name.upper() for field in fields(Settings)} - {"PROBLEMS"})
+    warning = interpret(re.sub("DEFAULT_ALERT_LEVEL=.*", "DEFAULT_ALERT_LEVEL=WARNING", text))
+    assert warning.default_log_alert_level is warning.default_service_alert_level is Level.WARNING
+    assert interpret(re.sub("CONFPUSH_INTERVAL=.*", "CONFPUSH_INTERVAL=8", text)) == Settings(confpush_interval=8)

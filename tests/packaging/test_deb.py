@@ -89,7 +89,7 @@ def test_an_upgrade_keeps_state_checks_and_edited_settings(machine: Machine, pac
     machine.type(
         "mkdir -m 700 /data && ln -s /data /var/lib/mender-monitor\n"
         "dpkg -i /tmp/old.deb\n"
-        "sed -i 's/^#FLAPPING_INTERVAL=.*/FLAPPING_INTERVAL=7/' /usr/share/mender-monitor/config/config.sh\n"
+        "sed -i 's/FLAPPING_INTERVAL=.*/FLAPPING_INTERVAL=7/' /usr/share/mender-monitor/config/config.sh\n"
         "start_monitor\n" + WATCH + FOUND +
         "wait_for raised log_results-scan\n"
         "stop_monitor\n"
