@@ -87,7 +87,7 @@ def main() -> None:
             reply = new_method_return(message)
         elif member == "LoadUnit" and interface == MANAGER:
             name = aliases.get(body[0], body[0])
-            if "!" in name:
+            if len(name) > 255:
                 reply = new_error(message, "org.freedesktop.DBus.Error.InvalidArgs", "s", ("Unit name is not valid.",))
             else:
                 units.setdefault(name, dict(QUIET))

@@ -23,6 +23,7 @@ from vedette.model import ConfiguredCheck, Level
 
 RUNNING = {"ActiveState": "active", "SubState": "running"}
 STOPPED = {"ActiveState": "inactive", "SubState": "dead"}
+LONG = 300 * "x"
 FAILED = {"ActiveState": "failed", "SubState": "failed"}
 
 
@@ -109,7 +110,13 @@ def test_what_a_state_means(active: str, has_job: bool, means: bool | None) -> N
 
 @pytest.mark.parametrize(
     ("service", "unit"),
-    [("cron", "cron.service"), ("dbus.socket", "dbus.socket"), ("my.app", "my.app.service"), ("a@b", "a@b.service")],
+    [
+        ("cron", "cron.service"),
+        ("dbus.socket", "dbus.socket"),
+        ("my.app", "my.app.service"),
+        ("a@b", "a@b.service"),
+        (r"a\x2db.mount", r"a\x2db.mount"),
+    ],
 )
 def test_the_name_of_a_unit(service: str, unit: str) -> None:
     assert unit_name(service) == unit
@@ -155,7 +162,7 @@ def test_each_change_is_told_and_nothing_else(bus: Bus, world: World) -> None:
     [
         ("cron", FAILED, "cron.service is failed"),
         ("gone", None, "there is no unit gone.service on this device"),
-        ("odd!name", None, "odd!name.service cannot run: this is no name of a unit"),
+        (f"{LONG}", None, f"{LONG}.service cannot run: this is no name of a unit"),
         ("hidden", {**STOPPED, "LoadState": "masked"}, "hidden.service cannot run: it is masked"),
     ],
 )
@@ -261,6 +268,13 @@ def test_an_alias_is_the_unit_it_stands_for(bus: Bus, world: World) -> None:
     fake.set("ssh", **FAILED, Down=1)
     watched.says(True, False)
     assert watched.said[-1].name == "Service sshd not running"
+    both = Watched(world, "ssh").says(False)
+    fake.set("ssh", **RUNNING)
+    watched.says(True, False, True)
+    both.says(False, True)
+    both.check.stop()
+    fake.set("ssh", **FAILED, Down=2)
+    watched.says(True, False, True, False)
     watched.check.stop()
 
 
@@ -514,6 +528,9 @@ def test_run_levels_that_end_the_machine(tmp_path: Path) -> None:
         ({"SERVICE_NAME": "../x"}, "no name of a service"),
         ({"SERVICE_NAME": "-x"}, "no name of a service"),
         ({"SERVICE_NAME": "a b"}, "no name of a service"),
+        ({"SERVICE_NAME": "odd!name"}, "no name of a unit"),
+        ({"SERVICE_NAME": "getty@"}, "no name of a unit"),
+        ({"SERVICE_NAME": "getty@.service"}, "no name of a unit"),
     ],
 )
 def test_a_file_that_makes_no_check(values: dict[str, str], why: str) -> None:

@@ -54,6 +54,8 @@ class ServiceCheck:
         if given.lower() not in (SYSTEMD, SYSV.lower()):
             raise Invalid(f"SERVICE_TYPE {given!r} is neither {SYSTEMD} nor {SYSV}")
         self.type = SYSTEMD if given.lower() == SYSTEMD else SYSV
+        if self.type == SYSTEMD:
+            unit_name(self.name)  # `systemctl` tells nothing of the others when one name is none
         self._level = settings.default_service_alert_level
         self._watching: _Systemd | _SysV | None = None
 

@@ -40,8 +40,8 @@ class Systemd:
     def __init__(self, loop: Loop, host: Host) -> None:
         self._loop, self._host = loop, host
         self._watchers: dict[str, list[See]] = {}
-        self._values: dict[str, dict[str, Any]] = {}  # properties of units by name, what PROPERTIES lists
-        self._names: dict[str, str] = {}  # object path -> name
+        self._values: dict[str, dict[str, Any]] = {}  # object path -> of its properties what PROPERTIES lists
+        self._names: dict[str, set[str]] = {}  # object path -> names; an alias has the path of its unit
         self._owner = ""  # systemd's own name on the bus: only what comes from there counts; "": not there
         self._poll_planned = False
         self._retry: Timer | None = None
@@ -74,10 +74,7 @@ class Systemd:
         self._watchers[name].remove(see)
         if not self._watchers[name]:
             del self._watchers[name]
-            for path in [path for path, other in self._names.items() if other == name]:
-                del self._names[path]
-                self._manage_match("RemoveMatch", path)
-            self._values.pop(name, None)
+            self._leave(name)
             if not self._owner and self._client.is_down:
                 self._poll()
         if not self._watchers:
@@ -153,23 +150,37 @@ class Systemd:
                 self._trouble(name, reply)
             elif name in self._watchers:
                 path = str(reply.body[0])
-                if self._names.get(path) != name:
-                    self._names[path] = name
-                    self._manage_match("AddMatch", path)
+                if name not in self._names.get(path, ()):
+                    self._leave(name)  # it was an alias of something else
+                    self._join(name, path)
                 self._ask(path)
 
         self._client.call(_call(MANAGER_PATH, MANAGER, "LoadUnit", "s", name), loaded)
 
+    def _join(self, name: str, path: str) -> None:
+        """Hear of changes of this object on behalf of `name`."""
+        if path not in self._names:
+            self._names[path] = set()
+            self._manage_match("AddMatch", path)
+        self._names[path].add(name)
+
+    def _leave(self, name: str) -> None:
+        for path, names in list(self._names.items()):
+            names.discard(name)
+            if not names:
+                del self._names[path]
+                self._values.pop(path, None)
+                self._manage_match("RemoveMatch", path)
+
     def _ask(self, path: str) -> None:
         def answered(reply: Reply) -> None:
-            name = self._names.get(path)
-            if name is None:
+            if path not in self._names:
                 return
             if reply.error:
-                self._trouble(name, reply)
+                self._trouble(min(self._names[path]), reply)
                 return
-            self._values[name] = {}
-            self._merge(name, reply.body[0])
+            self._values[path] = {}
+            self._merge(path, reply.body[0])
 
         self._client.call(_call(path, GET_SET, "GetAll", "s", UNIT), answered)
 
@@ -193,15 +204,16 @@ class Systemd:
             if "ActiveState" not in changed or set(PROPERTIES).intersection(invalidated):
                 self._ask(signal.path)
             else:
-                self._merge(self._names[signal.path], changed)
+                self._merge(signal.path, changed)
 
-    def _merge(self, name: str, changed: dict[str, tuple[str, Any]]) -> None:
-        values = self._values.setdefault(name, {})
+    def _merge(self, path: str, changed: dict[str, tuple[str, Any]]) -> None:
+        values = self._values.setdefault(path, {})
         for key in PROPERTIES:
             if key in changed:
                 value = changed[key][1]
                 values[key] = value[0] if key == "Job" else value  # (number, object path)
-        self._tell(from_properties(name, values))
+        for name in sorted(self._names[path]):
+            self._tell(from_properties(name, values))
 
     def _tell(self, unit: Unit) -> None:
         for see in list(self._watchers.get(unit.name, ())):

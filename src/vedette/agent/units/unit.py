@@ -3,14 +3,18 @@
 Source: org.freedesktop.systemd1(5); systemctl(1), "is-active" and "is-system-running".
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from vedette.errors import Invalid
 
 # Unit types; a name without one of them means a service, as for systemctl.
 _SUFFIXES: Final = (
     ".service", ".socket", ".device", ".mount", ".automount", ".swap", ".target", ".path", ".timer", ".slice", ".scope",
 )  # fmt: skip
+_NAME: Final = re.compile(r"[A-Za-z0-9_:.\\][A-Za-z0-9_:.\\-]*(@[A-Za-z0-9_:.\\@-]*)?")
 PROPERTIES: Final = ("LoadState", "ActiveState", "SubState", "Job", "InactiveEnterTimestampMonotonic")
 """What a `Unit` is made of."""
 
@@ -28,7 +32,14 @@ class Unit:
 
 
 def unit_name(service: str) -> str:
-    """What systemd calls it: "cron" is "cron.service"."""
+    """What systemd calls it: "cron" is "cron.service".
+
+    Raises:
+        Invalid: nothing can be called so; a template ("getty@") is no service either.
+    """
+    is_template = "@" in service and service.partition("@")[2] in ("", *_SUFFIXES)
+    if not _NAME.fullmatch(service) or is_template:
+        raise Invalid(f"{service!r} is no name of a unit")
     return service if service.endswith(_SUFFIXES) else f"{service}.service"
 
 
