@@ -3,7 +3,10 @@
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
+
+PLAUSIBLE: Final = datetime(2020, 1, 1, tzinfo=UTC)
+"""A wall clock before this was not set yet, so it says nothing: boards without a battery start in 1970."""
 
 
 class Clock(Protocol):

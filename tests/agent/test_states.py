@@ -238,3 +238,25 @@ def test_a_check_that_is_about_something_else_now_closes_what_it_had_raised() ->
         (Level.OK, "bad", "log_app"), (Level.CRITICAL, "other", "other"),
     ]  # fmt: skip
     assert state.subject == other.subject
+
+
+@pytest.mark.parametrize(
+    ("wall_then", "wall_now", "up_s", "remaining"),
+    [
+        (NOON, NOON + 60 * timedelta(seconds=1), 10, 40),  # both clocks are right
+        (NOON, datetime(1970, 1, 1, tzinfo=UTC), 10, 90),  # not set yet: it has been off for who knows how long
+        (datetime(1970, 1, 1, tzinfo=UTC), NOON, 10, 90),  # was not set then
+        (
+            NOON,
+            NOON - 1000 * 86400 * timedelta(seconds=1),
+            10,
+            100,
+        ),  # set back by years: never further away than at first
+        (NOON, NOON + 1000 * 86400 * timedelta(seconds=1), 10, 100 - 1000 * 86400),
+    ],
+)
+def test_a_deadline_of_another_boot(wall_then: datetime, wall_now: datetime, up_s: float, remaining: float) -> None:
+    then = Now(boot="a", elapsed_s=5000, wall=wall_then)
+    state, _ = step(QUIET, Verdict(ok=False, name="n", subject=SUBJECT, expires_s=100), then)
+    assert state.deadline is not None
+    assert state.deadline.remaining_s(Now(boot="b", elapsed_s=up_s, wall=wall_now)) == remaining

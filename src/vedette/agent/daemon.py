@@ -12,6 +12,7 @@ from uuid import UUID
 
 from vedette.agent import lean, log
 from vedette.agent import settings as settings_file
+from vedette.agent.clockwatch import ClockWatch
 from vedette.agent.courier import Courier
 from vedette.agent.follow.inotify import CREATE, DELETE, ENTRIES, Inotify, PathWatch
 from vedette.agent.host import KILL_AFTER_S, Host
@@ -84,6 +85,7 @@ class _Daemon:
             boot=UUID(boot_id()),
             on_owed=lambda: self._courier.ring(),
         )
+        ClockWatch(self._loop, self._runner.look_again)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.on_signal(number, self._stop)
         self._loop.on_signal(signal.SIGHUP, self._reload)

@@ -180,6 +180,11 @@ class Ledger:
 
     # -- time ----------------------------------------------------------------------------------------------------
 
+    def look_again(self) -> None:
+        """The wall clock was set, or the machine slept: what is due may have changed."""
+        for key in list(self._states):
+            self._ring(key)
+
     def _set_clock(self, key: str) -> None:
         deadline = self._states.get(key, QUIET).deadline
         if deadline is None:

@@ -103,6 +103,10 @@ class Runner:
         self._complain(broken)
         self._report()
 
+    def look_again(self) -> None:
+        """The wall clock was set, or the machine slept."""
+        self._ledger.look_again()
+
     def _on_bell(self, modified: bool) -> None:
         """Somebody else has put an alert into the store."""
         if self._bell is not None:

@@ -13,6 +13,7 @@ wall time for the case that the machine has been restarted since.
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from vedette.clock import PLAUSIBLE
 from vedette.model import Details, Level, Subject
 
 
@@ -32,12 +33,22 @@ class Deadline:
     boot: str
     elapsed_s: float
     wall: datetime
+    span_s: float | None = None  # how far ahead it was when it was set
 
     def remaining_s(self, now: Now) -> float:
-        """Seconds until then; zero or less when it has passed."""
+        """Seconds until then; zero or less when it has passed.
+
+        After a boot the wall clocks of then and now decide, but it is never further away than it was at first. Where
+        one of them was not set, nobody knows how long the machine was off: then the time since it started counts.
+        """
         if now.boot == self.boot:
             return self.elapsed_s - now.elapsed_s
-        return (self.wall - now.wall).total_seconds()
+        between = (self.wall - now.wall).total_seconds()
+        if self.span_s is None:
+            return between
+        if now.wall < PLAUSIBLE or self.wall - PLAUSIBLE < timedelta(seconds=self.span_s):
+            return self.span_s - now.elapsed_s
+        return min(between, self.span_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,4 +215,4 @@ def _deadline(expires_s: int, now: Now) -> Deadline | None:
         wall = now.wall + timedelta(seconds=expires_s)
     except OverflowError:  # some thousand years from now
         return None
-    return Deadline(boot=now.boot, elapsed_s=now.elapsed_s + expires_s, wall=wall)
+    return Deadline(boot=now.boot, elapsed_s=now.elapsed_s + expires_s, wall=wall, span_s=expires_s)

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
@@ -19,13 +19,10 @@ from uuid import UUID, uuid4
 from vedette.agent import log, redact, storefile
 from vedette.agent.follow.position import Position
 from vedette.agent.states import FLAPPING_STATUS, QUIET, Deadline, State, Verdict
-from vedette.clock import Clock, SystemClock
+from vedette.clock import PLAUSIBLE, Clock, SystemClock
 from vedette.errors import Unavailable
 from vedette.model import Alert, Details, Gap, Level, Origin, Subject
 from vedette.wire import outgoing
-
-PLAUSIBLE: Final = datetime(2020, 1, 1, tzinfo=UTC)
-"""A wall clock before this was not set yet, so it says nothing about age."""
 
 CHECK_BYTES: Final = 8 * 1024 * 1024
 """A store up to this size is looked through when the daemon starts; it nearly always is much smaller."""
@@ -625,12 +622,18 @@ def _subject(fields: list[str], description: str = "") -> Subject:
 
 
 def _dump_moment(moment: Deadline) -> list[str | float]:
-    return [moment.boot, moment.elapsed_s, moment.wall.isoformat()]
+    span = [] if moment.span_s is None else [moment.span_s]
+    return [moment.boot, moment.elapsed_s, moment.wall.isoformat(), *span]
 
 
 def _load_moment(fields: list[str]) -> Deadline:
-    boot, elapsed_s, wall = fields
-    return Deadline(boot=boot, elapsed_s=float(elapsed_s), wall=datetime.fromisoformat(wall))
+    boot, elapsed_s, wall, *span = fields
+    return Deadline(
+        boot=boot,
+        elapsed_s=float(elapsed_s),
+        wall=datetime.fromisoformat(wall),
+        span_s=float(span[0]) if span else None,
+    )
 
 
 def _signed(value: int) -> int:
