@@ -154,11 +154,9 @@ async def put_group(request: Request, caller: Caller) -> Response:
 
 
 async def leave_group(request: Request, caller: Caller) -> Response:
-    use, path = services(request), request.path_params
-    device = await service.device(use, caller.scope, path["id"])
-    if device.group != path["name"]:
-        raise NotFound("the device is not in this group")
-    await inventory.set_group(use, caller, [device.id], None)
+    path = request.path_params
+    if not await inventory.leave_group(services(request), caller, path["name"], [path["id"]]):
+        raise NotFound("there is no such device in this group")
     return Response(status_code=204)
 
 
