@@ -308,3 +308,13 @@ def test_records_are_counted_listed_and_never_stop_the_uplink(shell: Shell, devi
     first, second = [json.loads(body) for (body,) in device.query("SELECT body FROM alert ORDER BY sequence")]
     assert first["subject"]["details"] == {"description": "token=[redacted]"}
     assert second == "invalid json password=[redacted]"
+
+
+def test_records_that_are_too_old_are_counted_no_more(shell: Shell, device: Device) -> None:
+    shell(". lib/fixlenstore-lib.sh; for i in 1 2 3; do fixlenstore_put key$i; done")
+    device.paths.config_sh.parent.mkdir(parents=True)
+    device.paths.config_sh.write_text("ALERT_STORE_MAX_RECORD_AGE_S=1\n")
+    library = ". lib/fixlenstore-lib.sh; "
+    wait_until(lambda: shell.run(f"{library}keys_nolock").stdout == b"", "the records to be too old")
+    assert shell(f"{library}fixlenstore_count") == "0\n"
+    assert device.query("SELECT sum(last - first + 1) FROM gap") == [(3,)]

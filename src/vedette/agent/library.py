@@ -189,11 +189,13 @@ def _redacted(store: Store, text: str) -> str:
 
 def _count(store: Store, _paths: Paths, arguments: list[str]) -> str:
     _exactly(0, arguments, "fixlenstore_count")
+    store.give_up_old()  # it would not be sent any more
     return f"{store.counts().owed}\n"
 
 
 def _keys(store: Store, _paths: Paths, arguments: list[str]) -> str:
     _exactly(0, arguments, "keys_nolock")
+    store.give_up_old()
     return "".join(f"{sequence}\n" for sequence in store.owed_sequences())
 
 

@@ -291,6 +291,12 @@ class Store:
         with self.commit() as tx:
             tx.forget(check)
 
+    def give_up_old(self) -> None:
+        """Drop what is older than its limit now, not at the next chance."""
+        if self._too_old():
+            with self.commit():
+                self._drop(self._too_old(), TOO_OLD)
+
     def owed_sequences(self) -> list[int]:
         """Numbers of the alerts that the server has not got and will be sent, oldest first."""
         return [row[0] for row in self._db.execute("SELECT sequence FROM alert WHERE quarantined IS NULL ORDER BY 1")]
