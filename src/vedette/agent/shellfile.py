@@ -5,6 +5,7 @@ means here exactly what `. file` means to bash, or nothing. Source: POSIX.1-2017
 2.6 and 2.9.1.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,10 @@ _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 _DIGITS = frozenset("0123456789")
 _BLANKS = frozenset(" \t")
 _ESCAPED_IN_QUOTES = frozenset('$`"\\')  # 2.2.3: what a backslash quotes between double quotes, besides a newline
+# Most of every file: taken in one step, for a device reads all its checks before it watches the first.
+_PLAIN_IN_QUOTES = re.compile(r'[^"\\`$\n\0]*')
+_NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*)?")
+_PLAIN_OUTSIDE = re.compile(r"[A-Za-z0-9_./+,-]*")
 _EXPANDS = _LETTERS | _DIGITS | frozenset("{([@*#?-$!")  # after `$`: an expansion; after any other, `$` is itself
 
 
@@ -106,6 +111,13 @@ class _Reader:
         self.line += char == "\n"
         return char
 
+    def take_plain(self, plain: re.Pattern[str]) -> str:
+        """All that matches from here on, maybe nothing. No newline may match."""
+        found = plain.match(self.text, self.at)
+        assert found is not None  # each of these patterns matches nothing at all
+        self.at = found.end()
+        return found[0]
+
     def continued(self) -> bool:
         """Is this a backslash at the end of a line, which stands for nothing (2.2.1)? Takes the backslash."""
         if not self.text.startswith("\\\n", self.at):
@@ -129,8 +141,8 @@ class _Reader:
             self.skip_blanks()
             char = self.peek()
             if char == "#":
-                while self.peek() not in ("\n", ""):
-                    self.take()
+                end = self.text.find("\n", self.at)
+                self.at = len(self.text) if end < 0 else end
             elif char == ";":
                 if not found:
                     raise _Refused(self.line, "has a semicolon with nothing before it")
@@ -144,9 +156,7 @@ class _Reader:
 
     def assignment(self) -> Assignment:
         line, start = self.line, self.at
-        while self.peek() in _LETTERS or (self.at > start and self.peek() in _DIGITS):
-            self.take()
-        name = self.text[start : self.at]
+        name = self.take_plain(_NAME)
         if not name or self.peek() != "=":
             word = self.text[start : start + 40].split(maxsplit=1)
             raise _Refused(line, f"is no assignment NAME=value but {word[0] if word else name!r}")
@@ -170,6 +180,9 @@ class _Reader:
             else:
                 self.refuse_shell_only(char, before)
                 out.append(self.take())
+                if plain := self.take_plain(_PLAIN_OUTSIDE):
+                    out.append(plain)
+                    char = plain[-1]
             before = char
         return "".join(out)
 
@@ -216,7 +229,7 @@ class _Reader:
     def double_quoted(self) -> str:
         line = self.line
         self.take()
-        out: list[str] = []
+        out = [self.take_plain(_PLAIN_IN_QUOTES)]
         while (char := self.peek()) != '"':
             if not char:
                 raise _Refused(line, 'opens a quotation with " that is never closed')
@@ -224,8 +237,9 @@ class _Reader:
                 self.take()
                 escaped = self.take()
                 out.append("" if escaped == "\n" else escaped)
-                continue
-            self.refuse_expansion(char)
-            out.append(self.take())
+            else:
+                self.refuse_expansion(char)
+                out.append(self.take())
+            out.append(self.take_plain(_PLAIN_IN_QUOTES))
         self.take()
         return "".join(out)
