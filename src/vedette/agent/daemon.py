@@ -18,6 +18,7 @@ from vedette.agent.follow.inotify import CREATE, DELETE, ENTRIES, Inotify, PathW
 from vedette.agent.host import KILL_AFTER_S, Host
 from vedette.agent.loop import Loop, Timer
 from vedette.agent.paths import Paths
+from vedette.agent.redactrules import UserRules
 from vedette.agent.runner import Runner
 from vedette.agent.sdnotify import Notifier
 from vedette.agent.settings import Settings
@@ -66,6 +67,7 @@ class _Daemon:
             count=self._settings.alert_offline_store_max_count, age_s=self._settings.alert_store_max_record_age_s
         )
         self._store = Store.open(self._paths.store, limits=limits, owner=True)
+        self._store.redact = UserRules(self._paths.redact_rules).alert
         self._host = Host(self._loop, self._paths.children)
         self._host.end_leftovers()
         self._inotify = Inotify(self._loop)

@@ -50,6 +50,11 @@ class Paths:
         return self.share / "config" / "config.sh"
 
     @property
+    def redact_rules(self) -> Path:
+        """The user's patterns of what must not leave the device."""
+        return self.below("/etc/mender-monitor/redact.conf")
+
+    @property
     def state_dir(self) -> Path:
         """Survives a reboot; may be a link to another partition."""
         return self.below("/var/lib/mender-monitor")

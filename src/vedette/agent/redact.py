@@ -5,6 +5,7 @@ reader still sees what kind of thing was there. Better one word too many: the or
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -71,21 +72,19 @@ def text(value: str) -> str:
     return value
 
 
-def alert(value: Alert) -> Alert:
+def alert(value: Alert, clean: Callable[[str], str] = text) -> Alert:
     """The alert as it may leave the device. Its name and subject stay: they are what the user configured."""
-    if value.subject.details is None:
+    details = value.subject.details
+    if details is None:
         return value
-    return replace(value, subject=replace(value.subject, details=_details(value.subject.details)))
 
+    def line(each: Line) -> Line:
+        return Line(each.number, clean(each.data))
 
-def _details(value: Details) -> Details:
-    return Details(
-        description=text(value.description),
-        lines_before=tuple(_line(each) for each in value.lines_before),
-        line_matching=value.line_matching and _line(value.line_matching),
-        lines_after=tuple(_line(each) for each in value.lines_after),
+    cleaned = Details(
+        description=clean(details.description),
+        lines_before=tuple(map(line, details.lines_before)),
+        line_matching=details.line_matching and line(details.line_matching),
+        lines_after=tuple(map(line, details.lines_after)),
     )
-
-
-def _line(value: Line) -> Line:
-    return Line(value.number, text(value.data))
+    return replace(value, subject=replace(value.subject, details=cleaned))
