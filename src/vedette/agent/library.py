@@ -18,6 +18,7 @@ from uuid import UUID
 from vedette.agent import checkfiles, memory, settings
 from vedette.agent.ledger import script_key
 from vedette.agent.paths import Paths
+from vedette.agent.redactrules import UserRules
 from vedette.agent.states import QUIET, State
 from vedette.agent.store import Limits, Store, boot_id
 from vedette.clock import SystemClock
@@ -48,6 +49,7 @@ def run(paths: Paths, function: str) -> None:
     limits = Limits(count=found.alert_offline_store_max_count, age_s=found.alert_store_max_record_age_s)
     try:
         with closing(Store.open(paths.store, limits=limits)) as store:
+            store.redact = UserRules(paths.redact_rules).alert
             out = FUNCTIONS[function](store, paths, arguments)
     except sqlite3.Error as exc:
         raise Unavailable(f"the store {paths.store} cannot be used: {exc}") from exc
