@@ -133,7 +133,7 @@ class HardLife(Life):
         oldest.with_name(f"old-{self.gzips}.gz").write_bytes(gzip.compress(oldest.read_bytes()))
         oldest.unlink()
 
-    @precondition(lambda self: not self.partial)
+    @precondition(lambda self: not self.partial and self.log.exists() and self.log.stat().st_size > 0)
     @rule()
     def swap_the_link(self) -> None:
         """The path leads elsewhere from now on; what was behind it was handled."""
