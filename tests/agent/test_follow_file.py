@@ -248,6 +248,21 @@ def test_touching_is_not_writing(log: Path, reader: Reader) -> None:
     assert reader.drain() == ["2"]
 
 
+def test_generations_that_begin_alike(log: Path, reader: Reader) -> None:
+    """What was truncated is not looked for in an older generation that only begins like it."""
+    append(log, "begun\n1\n")
+    assert reader.drain() == ["begun", "1"]
+    shutil.copyfile(log, log.with_name("app.log.1"))
+    os.utime(log.with_name("app.log.1"), ns=(10**18, 10**18))  # a while ago
+    os.truncate(log, 0)
+    assert reader.drain() == []
+    append(log, "begun\n")
+    assert reader.drain() == ["begun"]
+    os.truncate(log, 0)
+    append(log, "2\n")
+    assert reader.drain() == ["2"]
+
+
 def test_deleted_and_made_again(log: Path, reader: Reader, readers: list[Reader]) -> None:
     append(log, "1\n")
     reader.drain()

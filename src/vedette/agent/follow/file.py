@@ -150,8 +150,11 @@ class Cursor:
             self._trouble = trouble
         return None
 
-    def _find(self, wanted: Position, *, copies_only: bool = False) -> Generation | None:
-        """The file where `wanted` fits: by its number under any name, or by its content under a rotated one."""
+    def _find(self, wanted: Position, *, copies_only: bool = False, since_ns: int = 0) -> Generation | None:
+        """The file where `wanted` fits: by its number under any name, or by its content under a rotated one.
+
+        A copy is not older than `since_ns`: generations often begin alike, and an old one is not read again for that.
+        """
         if not copies_only and (here := self._fitting(self.path, wanted, by_number=True)):
             return here
         copies: list[str] = []
@@ -160,7 +163,7 @@ class Cursor:
                 if not copies_only and entry.inode() == wanted.inode and entry.is_file(follow_symlinks=False):
                     if found := self._fitting(entry.path, wanted, by_number=True):
                         return found
-                elif is_rotated(entry.name, os.path.basename(self.path)):  # noqa: PTH119
+                elif is_rotated(entry.name, os.path.basename(self.path)) and entry.stat().st_mtime_ns >= since_ns:  # noqa: PTH119
                     copies.append(entry.path)
             except OSError:
                 continue
@@ -181,7 +184,7 @@ class Cursor:
 
     def _begin_anew(self, now: Generation, out: list[Block]) -> None:
         """The content was truncated. What came before may live on in a copy (copytruncate): its rest is read first."""
-        copy = self._find(now.position(self.path), copies_only=True)
+        copy = self._find(now.position(self.path), copies_only=True, since_ns=now.seen_ns)
         if copy is not None:
             copy.resume(now.position(self.path))
             self._watch.release(now.fd)

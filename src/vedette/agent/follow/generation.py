@@ -97,6 +97,11 @@ class Generation:
         size, written = self.stamp()
         return self._seen is not None and self._seen[0] == size and self._seen[1] != written
 
+    @property
+    def seen_ns(self) -> int:
+        """Time of the last write when all was read; 0: it was not yet."""
+        return self._seen[1] if self._seen is not None else 0
+
     def note_time(self) -> None:
         """All is read: remember when that was written."""
         stamp = self.stamp()
