@@ -10,14 +10,17 @@ from typing import Final
 
 from vedette.agent.checks import Check
 from vedette.agent.follow.command import CommandSource
+from vedette.agent.follow.events import Rule
 from vedette.agent.follow.file import FileSource, Read
 from vedette.agent.follow.inotify import Inotify
+from vedette.agent.follow.lines import Block
 from vedette.agent.follow.position import Position
 from vedette.agent.host import Host
 from vedette.agent.ledger import Ledger
 from vedette.agent.loop import Loop, Timer
-from vedette.agent.match import Engine
+from vedette.agent.match import Engine, Found
 from vedette.agent.match.engines import Engines
+from vedette.agent.match.fields import scan
 from vedette.agent.states import Verdict
 from vedette.clock import Clock
 
@@ -57,19 +60,31 @@ class _Search:
         return all(clock.elapsed() < until_s for _ in self._work)
 
     def _all(self, reads: list[Read]) -> Iterator[None]:
-        names = list(self._checks)
+        names = [key for key, check in self._checks.items() if _is_about_lines(check)]
+        others = [check for check in self._checks.values() if not _is_about_lines(check)]
         for read in reads:
             wanted = {index for index, key in enumerate(names) if key in read.keys}
-            for found in self.engine.scan(read.block.data, wanted):
-                if found is None:
-                    yield
-                    continue
-                key = names[found.pattern]
-                if found.undecided:
-                    self._checks[key].undecided(read.block, found.start, found.undecided)
-                    yield
-                else:
-                    self.verdicts.append((key, self._checks[key].verdict(read.block, found.start)))
+            yield from self._heard(read.block, names, self.engine.scan(read.block.data, wanted))
+            for check in others:
+                if check.key in read.keys:
+                    yield from self._heard(read.block, [check.key], scan(read.block, check.pattern, check.field))
+
+    def _heard(self, block: Block, names: list[str], search: Iterator[Found | None]) -> Iterator[None]:
+        for found in search:
+            if found is None:
+                yield
+                continue
+            key = names[found.pattern]
+            if found.undecided:
+                self._checks[key].undecided(block, found.start, found.undecided)
+                yield
+            else:
+                self.verdicts.append((key, self._checks[key].verdict(block, found.start)))
+
+
+def _is_about_lines(check: Check) -> bool:
+    """Is its pattern asked about lines as they are? Then it is searched together with all others that are."""
+    return check.events is None and check.field is None
 
 
 class Reading:
@@ -78,7 +93,7 @@ class Reading:
     def __init__(self, *, loop: Loop, host: Host, inotify: Inotify, ledger: Ledger, engines: Engines) -> None:
         self._loop, self._host, self._inotify, self._ledger, self._makes = loop, host, inotify, ledger, engines
         self._readers: dict[str, _Reader] = {}
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[tuple[str, Rule | None], Source] = {}
         self._engines: dict[Source, tuple[dict[str, Check], Engine]] = {}
         self._searches: dict[Source, _Search] = {}  # under way; the source is not read on meanwhile
         self._ready: dict[Source, None] = {}
@@ -93,7 +108,8 @@ class Reading:
         """Read for this check, or go on with its new settings; `context` lines are kept to be shown before a match."""
         key = check.key
         reader = self._readers.get(key)
-        if reader is not None and reader.check.source == check.source:
+        name = (check.source, check.events)
+        if reader is not None and (reader.check.source, reader.check.events) == name:
             reader.check = check
             self._drop_engine(reader.source)
             return
@@ -101,10 +117,10 @@ class Reading:
         position = self._ledger.place(key)
         if position is not None and position.path != check.source:
             position = None
-        source = self._sources.get(check.source)
+        source = self._sources.get(name)
         if source is None:
-            source = self._open_source(check.source, context)
-            self._sources[check.source] = source
+            source = self._open_source(check, context)
+            self._sources[name] = source
         self._readers[key] = _Reader(check, source)
         self._drop_engine(source)
         if position is None and isinstance(source, FileSource):
@@ -124,9 +140,8 @@ class Reading:
         self._dirty.discard(key)
         self._commit({key: reader.source.position(key)})
         reader.source.unsubscribe(key)
-        name = reader.check.source
-        if all(each.check.source != name for each in self._readers.values()):
-            self._sources.pop(name).close()
+        if all(each.source is not reader.source for each in self._readers.values()):
+            self._sources.pop((reader.check.source, reader.check.events)).close()
             self._ready.pop(reader.source, None)
             self._cooling.pop(reader.source, None)
             self._new.pop(reader.source, None)
@@ -139,10 +154,11 @@ class Reading:
             source.close()
         self._sources, self._readers = {}, {}
 
-    def _open_source(self, name: str, context: int) -> Source:
+    def _open_source(self, check: Check, context: int) -> Source:
+        name = check.source
         if name.startswith("@"):
-            return CommandSource(name[1:], self._host, context, self._on_ready)
-        return FileSource(name, self._loop, self._inotify, context, self._on_ready)
+            return CommandSource(name[1:], self._host, context, self._on_ready, check.events)
+        return FileSource(name, self._loop, self._inotify, context, self._on_ready, check.events)
 
     def _on_ready(self, source: Source) -> None:
         if source in self._cooling:
@@ -211,7 +227,10 @@ class Reading:
             return None
         if source not in self._engines:
             checks = {key: each.check for key, each in self._readers.items() if each.source is source}
-            self._engines[source] = checks, self._makes.make([each.pattern for each in checks.values()])
+            self._engines[source] = (
+                checks,
+                self._makes.make([each.pattern for each in checks.values() if _is_about_lines(each)]),
+            )
         checks, engine = self._engines[source]
         return _Search(reads, checks, engine)
 

@@ -6,11 +6,13 @@ from importlib import import_module
 from typing import Final, Protocol, TypeGuard, cast
 
 from vedette.agent.checkfiles import CheckFile
+from vedette.agent.follow.events import Rule
 from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.lines import Block
 from vedette.agent.host import Host
 from vedette.agent.loop import Loop
 from vedette.agent.match import Pattern
+from vedette.agent.match.fields import Field
 from vedette.agent.paths import Paths
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
@@ -23,6 +25,8 @@ class Check(Protocol):
     key: str  # "log_results-scan", unique on the device
     source: str  # a path, or "@" and a command
     pattern: Pattern  # which lines are worth a verdict
+    events: Rule | None  # how lines belong together; None: each is for itself
+    field: Field | None  # of lines of JSON, what the pattern is asked about; None: the line
 
     def verdict(self, block: Block, start: int) -> Verdict:
         """Judge the line of `block` that begins at `start`; it matches."""

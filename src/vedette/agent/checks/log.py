@@ -4,8 +4,10 @@ from typing import Final
 
 from vedette.agent import durations, log
 from vedette.agent.checkfiles import CheckFile
-from vedette.agent.follow.lines import Block, text
+from vedette.agent.follow import events
+from vedette.agent.follow.lines import Block
 from vedette.agent.match import Pattern
+from vedette.agent.match.fields import Field
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
 from vedette.errors import Invalid
@@ -26,6 +28,8 @@ class LogCheck:
         if not self.source.startswith(("/", "@")) or self.source == "@":
             raise Invalid(f"LOG_FILE {self.source!r} is neither an absolute path nor '@' and a command")
         self.pattern = Pattern.compile(_required(values.get("LOG_PATTERN", ""), "LOG_PATTERN"))
+        self.events = events.rule(values)
+        self.field = Field.parse(values.get("LOG_JSON_FIELD", ""))
         self._file_name = file.name + ".sh"
         expiration = values.get("LOG_PATTERN_EXPIRATION", "")
         self._has_expiration = bool(expiration)
@@ -34,7 +38,7 @@ class LogCheck:
         )  # fmt: skip
         self._level = _level(values.get("LOG_ALERT_LEVEL", ""), settings.default_log_alert_level)
         self._name = values.get("LOG_ALERT_DESCRIPTION", "") or f"Log file contains {self.pattern.text}"
-        self._details = values.get("LOG_ALERT_DETAILS", "") or f"{self.pattern.text} present in {self.source}"
+        self._details = values.get("LOG_ALERT_DETAILS", "")
         self._subject_status = values.get("LOG_ALERT_STATUS", "") or STATUS
         self._subject_type = values.get("LOG_ALERT_TYPE", "") or TYPE
         self._before = settings.default_log_lines_before
@@ -45,8 +49,8 @@ class LogCheck:
         """The pattern engine gave up on the line that begins at `start`."""
         self._complaints.write(
             log.WARN,
-            f"{self.key}: whether line {block.number(start)} of {self.source} matches cannot be decided ({reason});"
-            f" {self.pattern.undecided} such lines so far; a simpler pattern would help",
+            f"{self.key}: whether line {block.number(start)} of {block.path or self.source} matches"
+            f" cannot be decided ({reason}); {self.pattern.undecided} such lines so far; a simpler pattern would help",
         )
 
     def configured(self) -> ConfiguredCheck:
@@ -57,6 +61,8 @@ class LogCheck:
 
     def verdict(self, block: Block, start: int) -> Verdict:
         """What it means that the line that begins at `start` matches."""
+        details = self._details or f"{self.pattern.text} present in {block.path or self.source}"
+        matching = block.at(start)
         return Verdict(
             ok=False,
             name=self._name,
@@ -67,9 +73,9 @@ class LogCheck:
                 type=self._subject_type,
                 status=self._subject_status,
                 details=Details(
-                    description=self._details.replace(LINE_MATCHING, text(block.line(start))),
+                    description=details.replace(LINE_MATCHING, matching.data),
                     lines_before=block.before(start, self._before),
-                    line_matching=block.at(start),
+                    line_matching=matching,
                     lines_after=block.after(start, self._after),
                 ),
             ),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from vedette.agent import log
+from vedette.agent.follow.events import Assembler, Patience, Rule
 from vedette.agent.follow.file import Read
 from vedette.agent.follow.lines import Block, Context, Splitter
 from vedette.agent.follow.position import Position
@@ -19,7 +20,14 @@ STEADY_S: Final = 60.0
 class CommandSource:
     """One running command and the checks on it. What it prints is read piece by piece: a flood waits in the pipe."""
 
-    def __init__(self, command: str, host: Host, context: int, on_ready: Callable[["CommandSource"], None]) -> None:
+    def __init__(
+        self,
+        command: str,
+        host: Host,
+        context: int,
+        on_ready: Callable[["CommandSource"], None],
+        rule: Rule | None = None,
+    ) -> None:
         self.command = command
         self._host = host
         self._on_ready = on_ready
@@ -27,7 +35,11 @@ class CommandSource:
         self._context = Context(context)
         self._splitter = Splitter()
         self._line = 0
-        self._waiting = b""  # whole lines of the last piece
+        self._waiting = b""  # whole lines of the last piece, or whole events
+        self._starts: tuple[int, ...] = ()  # where the events begin in them
+        self._assembler = Assembler(rule) if rule is not None else None
+        self._patience = Patience(host.loop, rule.timeout_s, self._event_over) if rule is not None else None
+        self._pieces = 0
         self._process: Process | None = None
         self._restart: Timer | None = None
         self._wait_s = FIRST_WAIT_S
@@ -48,6 +60,8 @@ class CommandSource:
             self._restart.cancel()
         if self._process is not None:
             self._process.kill()
+        if self._patience is not None:
+            self._patience.close()
         self._process = self._restart = None
 
     def position(self, key: str) -> Position | None:
@@ -60,11 +74,12 @@ class CommandSource:
 
     def step(self) -> list[Read]:
         lines, self._waiting = self._waiting, b""
+        starts, self._starts = self._starts, ()
         if self._process is not None:
             self._process.resume()
         if not lines:
             return []
-        block = Block(data=lines, first=self._line + 1, context=self._context.lines())
+        block = Block(data=lines, first=self._line + 1, context=self._context.lines(), events=starts)
         self._line += self._context.add(block.first, lines)
         return [Read(keys=tuple(sorted(self._keys)), block=block)]
 
@@ -78,11 +93,12 @@ class CommandSource:
             self._start_later()
 
     def _output(self, data: bytes) -> None:
-        self._take(self._splitter.feed(data))
+        self._take_lines(self._splitter.feed(data))
 
     def _ended(self, code: int) -> None:
         self._process = None
-        self._take(self._splitter.flush())
+        self._take_lines(self._splitter.flush())
+        self._event_over(None)
         if self._host.loop.clock.elapsed() - self._started_at >= STEADY_S:
             self._wait_s = FIRST_WAIT_S
         how = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
@@ -93,8 +109,21 @@ class CommandSource:
         self._restart = self._host.loop.call_later(self._wait_s, self._start)
         self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
 
-    def _take(self, lines: bytes) -> None:
+    def _take_lines(self, lines: bytes) -> None:
+        if self._assembler is None or self._patience is None:
+            self._take(lines)
+        elif lines:
+            self._take(*self._assembler.feed(lines))
+            self._pieces += 1
+            self._patience.note(None, self._pieces)
+
+    def _event_over(self, _: None) -> None:
+        if self._assembler is not None:
+            self._take(*self._assembler.flush())
+
+    def _take(self, lines: bytes, starts: tuple[int, ...] = ()) -> None:
         if lines:
+            self._starts += tuple(len(self._waiting) + start for start in starts)
             self._waiting += lines
             if self._process is not None:
                 self._process.pause()

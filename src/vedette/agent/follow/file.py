@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vedette.agent import log
+from vedette.agent.follow.events import Patience, Rule
 from vedette.agent.follow.generation import Generation
 from vedette.agent.follow.inotify import Inotify, PathWatch
 from vedette.agent.follow.lines import Block
@@ -42,7 +43,15 @@ class Read:
 class Cursor:
     """One place in the succession of generations of one path, shared by the checks that are at it."""
 
-    def __init__(self, path: str, keys: set[str], position: Position | None, watch: PathWatch, context: int) -> None:
+    def __init__(
+        self,
+        path: str,
+        keys: set[str],
+        position: Position | None,
+        watch: PathWatch,
+        context: int,
+        rule: Rule | None = None,
+    ) -> None:
         self.path = path
         self.keys = keys
         self.now: Generation | None = None
@@ -52,13 +61,18 @@ class Cursor:
         self._wanted = position
         self._watch = watch
         self._context = context
+        self._rule = rule
         self._trouble = ""
 
+    @property
+    def generations(self) -> tuple[Generation, ...]:
+        """All that are open."""
+        return (*self.lingering, self.now) if self.now is not None else tuple(self.lingering)
+
     def close(self) -> None:
-        for each in (*self.lingering, self.now):
-            if each is not None:
-                self._watch.release(each.fd)
-                each.close()
+        for each in self.generations:
+            self._watch.release(each.fd)
+            each.close()
         self.lingering, self.now = [], None
 
     def position(self) -> Position | None:
@@ -139,7 +153,7 @@ class Cursor:
         """None while it is missing or may not be read; said once."""
         trouble = ""
         try:
-            return Generation.open(path, self._context)
+            return Generation.open(path, self._context, self._rule)
         except FileNotFoundError:
             pass
         except (OSError, Unavailable) as exc:
@@ -173,7 +187,7 @@ class Cursor:
 
     def _fitting(self, path: str, wanted: Position, *, by_number: bool) -> Generation | None:
         try:
-            found = Generation.open(path, self._context)
+            found = Generation.open(path, self._context, self._rule)
         except (OSError, Unavailable):
             return None
         # Not the device number: many file systems get another one with each boot. The content tells.
@@ -217,7 +231,10 @@ class Cursor:
             out.append(block)
         self.lingering.append(now)
         if len(self.lingering) > MAX_LINGERING:
-            self._end(self.lingering.pop(0))
+            oldest = self.lingering.pop(0)
+            if (block := oldest.flush()) is not None:
+                out.append(block)
+            self._end(oldest)
         self._take(following)
         return True
 
@@ -236,13 +253,21 @@ class FileSource:
     """One followed path and the checks on it. A check that begins or lags has a cursor of its own until it is there."""
 
     def __init__(
-        self, path: str, loop: Loop, inotify: Inotify, context: int, on_ready: Callable[["FileSource"], None]
+        self,
+        path: str,
+        loop: Loop,
+        inotify: Inotify,
+        context: int,
+        on_ready: Callable[["FileSource"], None],
+        rule: Rule | None = None,
     ) -> None:
         self.path = path
         self.cursors: list[Cursor] = []
         self._loop = loop
         self._context = context
         self._on_ready = on_ready
+        self._rule = rule
+        self._patience = Patience(loop, rule.timeout_s, self._event_over) if rule is not None else None
         self._modified = False
         self._settle: Timer | None = None
         self._linger: Timer | None = None
@@ -255,7 +280,7 @@ class FileSource:
                 cursor.keys.add(key)
                 break
         else:
-            self.cursors.append(Cursor(self.path, {key}, position, self._watch, self._context))
+            self.cursors.append(Cursor(self.path, {key}, position, self._watch, self._context, self._rule))
         self._on_ready(self)
 
     def unsubscribe(self, key: str) -> None:
@@ -272,6 +297,8 @@ class FileSource:
         for timer in (self._settle, self._linger):
             if timer is not None:
                 timer.cancel()
+        if self._patience is not None:
+            self._patience.close()
         self._watch.close()
 
     def position(self, key: str) -> Position | None:
@@ -294,7 +321,15 @@ class FileSource:
         self._merge()
         if any(cursor.lingering for cursor in self.cursors) and (self._linger is None or not self._linger.pending):
             self._linger = self._loop.call_later(LINGER_S, self._end_lingering)
+        if self._patience is not None:
+            for cursor in self.cursors:
+                for each in cursor.generations:
+                    self._patience.note(each, each.holding)
         return out
+
+    def _event_over(self, generation: Generation) -> None:
+        generation.end_event()
+        self._on_ready(self)
 
     def _changed(self, modified: bool) -> None:
         self._modified |= modified

@@ -4,6 +4,7 @@ import os
 import stat
 from typing import Final
 
+from vedette.agent.follow.events import Assembler, Rule
 from vedette.agent.follow.lines import Block, Context, Splitter
 from vedette.agent.follow.position import HEAD_BYTES, TAIL_BYTES, Position, checksum
 from vedette.errors import Unavailable
@@ -20,7 +21,7 @@ class Generation:
     truncated and written anew, though it may have grown beyond the place again.
     """
 
-    def __init__(self, fd: int, context_size: int) -> None:
+    def __init__(self, fd: int, context_size: int, rule: Rule | None = None) -> None:
         self.fd = fd
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
@@ -28,12 +29,13 @@ class Generation:
             raise Unavailable("is no regular file")
         self.device, self.inode = status.st_dev, status.st_ino
         self._context_size = context_size
+        self._rule = rule  # what is handed out are the events of this rule; None: lines
         self.restart()
 
     @classmethod
-    def open(cls, path: str, context_size: int) -> "Generation":
+    def open(cls, path: str, context_size: int, rule: Rule | None = None) -> "Generation":
         """Open from its start. Raises OSError, or Unavailable for what is no regular file."""
-        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY), context_size)
+        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY), context_size, rule)
 
     def restart(self) -> None:
         """From the first byte."""
@@ -43,6 +45,10 @@ class Generation:
         self._head = self._recent = b""  # the first bytes, and those before `_read_at`
         self._seen: tuple[int, int] | None = None  # size and mtime when all was read
         self._splitter = Splitter()
+        self._assembler = Assembler(self._rule) if self._rule is not None else None
+        self._whole = 0  # behind the last whole line that was read
+        self._held = 0  # bytes before that in the file, of the event that has not ended
+        self._over = False  # nobody has continued it for so long that it has
         self._context = Context(self._context_size)
 
     def close(self) -> None:
@@ -60,7 +66,7 @@ class Generation:
     def resume(self, position: Position) -> None:
         """Go on there; `is_at` has said that it fits."""
         self.restart()
-        self.offset = self._read_at = position.offset
+        self.offset = self._read_at = self._whole = position.offset
         self.line = position.line
         self._head = os.pread(self.fd, position.head_bytes, 0)
         self._tail = self._recent = os.pread(self.fd, position.tail_bytes, position.offset - position.tail_bytes)
@@ -111,24 +117,68 @@ class Generation:
         """The next lines, at most BLOCK_BYTES (perhaps none yet whole); None at the end of the file."""
         data = os.pread(self.fd, BLOCK_BYTES, self._read_at)
         if not data:
-            return None
+            return self._end_event() if self._over else None
         if len(self._head) < HEAD_BYTES:
             self._head += data[: HEAD_BYTES - len(self._head)]
         end = data.rfind(b"\n") + 1
         if end:
             self._tail = (self._recent + data[max(0, end - TAIL_BYTES) : end])[-TAIL_BYTES:]
             self.offset = self._read_at + end
+        self._over = False
         self._recent = (self._recent + data[-TAIL_BYTES:])[-TAIL_BYTES:]
         self._read_at += len(data)
-        return self._block(self._splitter.feed(data))
+        lines = self._splitter.feed(data)
+        return self._block(lines) if self._assembler is None else self._ended(lines, self._assembler)
+
+    @property
+    def holding(self) -> int | None:
+        """How far the event has come that is held back; None when there is none."""
+        return self._whole if self._held else None
+
+    def end_event(self) -> None:
+        """Nobody continues the event: when all is read, `read` hands it out."""
+        self._over = True
+
+    def _ended(self, lines: bytes, assembler: Assembler) -> Block:
+        """The events that these lines, the last that were read, show to have ended."""
+        if not lines:
+            return self._block(b"")
+        added, self._whole = self.offset - self._whole, self.offset
+        events, starts = assembler.feed(lines)
+        if not events:
+            self._held += added
+        else:  # of the first line some bytes may be missing, of the others not
+            self._held = added if assembler.held == len(lines) else assembler.held
+        return self._handed_out(self._whole - self._held, events, starts)
+
+    def _end_event(self) -> Block | None:
+        self._over = False
+        if self._assembler is None or not self._held:
+            return None
+        self._held = 0
+        return self._handed_out(self._whole, *self._assembler.flush())
+
+    def _handed_out(self, offset: int, events: bytes, starts: tuple[int, ...]) -> Block:
+        self.offset = offset
+        size = min(TAIL_BYTES, offset)
+        self._tail = os.pread(self.fd, size, offset - size)
+        return self._block(events, starts)
 
     def flush(self) -> Block | None:
         """The last line without a newline, if any: nothing more will come."""
         line = self._splitter.flush()
-        self.offset, self._tail = self._read_at, self._recent
-        return self._block(line) if line else None
+        self.offset = self._whole = self._read_at
+        self._tail = self._recent
+        starts: tuple[int, ...] = ()
+        if self._assembler is not None:
+            line, starts = self._assembler.feed(line)
+            last, _ = self._assembler.flush()
+            starts = (*starts, len(line)) if last else starts
+            line += last
+            self._held = 0
+        return self._block(line, starts) if line else None
 
-    def _block(self, lines: bytes) -> Block:
-        block = Block(data=lines, first=self.line + 1, context=self._context.lines())
+    def _block(self, lines: bytes, events: tuple[int, ...] = ()) -> Block:
+        block = Block(data=lines, first=self.line + 1, context=self._context.lines(), events=events)
         self.line += self._context.add(block.first, lines)
         return block

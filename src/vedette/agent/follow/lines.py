@@ -1,6 +1,8 @@
 """Bytes to whole lines, in bounded memory. Lines are cut out of a block only where somebody looks at one."""
 
+from bisect import bisect_right
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,11 +98,16 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Lines that were read together. One is named by where it begins in `data`."""
+    """Lines that were read together. One is named by where it begins in `data`.
+
+    With `events`, what is named is an event of several lines (see `events.py`), and `data` is whole events.
+    """
 
     data: bytes  # whole lines, each with its newline
     first: int  # number of the first one
     context: tuple[tuple[int, bytes], ...]  # what came before them, see `Context.lines`
+    events: tuple[int, ...] = ()  # where each event begins; none: each line is for itself
+    path: str = ""  # the file, where a source has several
 
     @property
     def lines(self) -> list[bytes]:
@@ -112,7 +119,19 @@ class Block:
         return self.first + self.data.count(b"\n", 0, start)
 
     def line(self, start: int) -> bytes:
-        return finished(self.data[start : self.data.find(b"\n", start)])
+        """That line; of an event all of them, with newlines between."""
+        whole = self.data[start : self._end(start)]
+        return b"\n".join(map(finished, whole.split(b"\n"))) if self.events else finished(whole)
+
+    def starts(self) -> Sequence[int]:
+        """Where each line, or event, begins."""
+        if self.events:
+            return self.events
+        out, at = [], 0
+        while at < len(self.data):
+            out.append(at)
+            at = self.data.find(b"\n", at) + 1
+        return out
 
     def before(self, start: int, count: int) -> tuple[Line, ...]:
         """Up to `count` lines before that one, oldest first, from earlier reads too."""
@@ -126,18 +145,25 @@ class Block:
         )
 
     def at(self, start: int) -> Line:
-        return Line(self.number(start), text(self.line(start)))
+        return Line(self.number(start), text(self.line(start)[:MAX_LINE]))
 
     def after(self, start: int, count: int) -> tuple[Line, ...]:
         """Up to `count` lines behind it, of those that are there."""
         out: list[Line] = []
+        start = self._end(start) + 1
         number = self.number(start)
-        start = self.data.find(b"\n", start) + 1
         while len(out) < count and start < len(self.data):
-            number += 1
-            out.append(Line(number, text(self.line(start)[:MAX_CONTEXT_LINE])))
-            start = self.data.find(b"\n", start) + 1
+            end = self.data.find(b"\n", start)
+            out.append(Line(number, text(finished(self.data[start:end])[:MAX_CONTEXT_LINE])))
+            number, start = number + 1, end + 1
         return tuple(out)
+
+    def _end(self, start: int) -> int:
+        """Before the newline that ends what begins there."""
+        if not self.events:
+            return self.data.find(b"\n", start)
+        following = bisect_right(self.events, start)
+        return (self.events[following] if following < len(self.events) else len(self.data)) - 1
 
 
 def _last_lines(data: bytes, end: int, count: int) -> list[bytes]:
