@@ -17,8 +17,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
-from vedette.agent.targets import DNS, HTTPS, TCP
+from vedette.agent.targets import DNS, HTTPS, PORTS, TCP
 from vedette.clock import SystemClock
 
 BETWEEN_TRIES_S: Final = 1.0
@@ -76,16 +77,18 @@ def _http(question: dict[str, Any], timeout_s: float) -> str:
         connection.settimeout(max(0.1, end - clock.elapsed()))
         if question["kind"] == HTTPS:
             connection = ssl.create_default_context().wrap_socket(connection, server_hostname=question["host"])
-        host = f"[{question['host']}]" if ":" in question["host"] else question["host"]
+        host = f"[{question['host'].partition('%')[0]}]" if ":" in question["host"] else question["host"]
+        if question["port"] != PORTS[question["kind"]]:
+            host += f":{question['port']}"
         lines = [
             f"HEAD {question['path']} HTTP/1.1",
-            f"Host: {host}:{question['port']}",
+            f"Host: {host}",
             "User-Agent: mender-monitor",
             "Accept: */*",
             "Connection: close",
         ]
         if question["credentials"]:
-            lines.append("Authorization: Basic " + base64.b64encode(question["credentials"].encode()).decode())
+            lines.append("Authorization: Basic " + base64.b64encode(unquote_to_bytes(question["credentials"])).decode())
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
         head = b""
         while b"\n" not in head and len(head) < MAX_HEAD:

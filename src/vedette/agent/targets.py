@@ -8,7 +8,7 @@ from vedette.errors import Invalid
 
 HTTP, HTTPS, TCP, DNS = "http", "https", "tcp", "dns"
 MAX_LENGTH: Final = 2048
-_PORTS: Final = {HTTP: 80, HTTPS: 443, DNS: 53}
+PORTS: Final = {HTTP: 80, HTTPS: 443, DNS: 53}
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _IPV6: Final = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?")
 
@@ -42,7 +42,7 @@ def target(address: str) -> Target:
             return _dns(address, address.removeprefix("dns:"))
         host, port = _host_and_port(address, address)
         if port is None:
-            return Target(kind=HTTP, host=host, port=_PORTS[HTTP], path="/")
+            return Target(kind=HTTP, host=host, port=PORTS[HTTP], path="/")
         return Target(kind=TCP, host=host, port=port)
     scheme = scheme.lower()
     if scheme == DNS:
@@ -64,7 +64,7 @@ def target(address: str) -> Target:
     if not path.isascii():
         raise Invalid("the path of CONNECTIVITY_ADDRESS holds characters that must be written as %XX")
     return Target(
-        kind=scheme, host=host, port=_PORTS[scheme] if port is None else port, path=path, credentials=credentials
+        kind=scheme, host=host, port=PORTS[scheme] if port is None else port, path=path, credentials=credentials
     )
 
 
@@ -74,7 +74,7 @@ def _dns(address: str, rest: str) -> Target:
     if not _HOST.fullmatch(name) or any(not 1 <= len(label) <= 63 for label in labels) or len(name) > 253:
         raise Invalid(f"{name[:80]!r} in {address[:80]!r} is no name that could be resolved")
     host, port = _host_and_port(address, server) if at else ("", None)
-    return Target(kind=DNS, host=host, port=_PORTS[DNS] if port is None else port, path=name)
+    return Target(kind=DNS, host=host, port=PORTS[DNS] if port is None else port, path=name)
 
 
 def _host_and_port(address: str, text: str) -> tuple[str, int | None]:

@@ -54,6 +54,7 @@ class ScriptCheck:
         self._again: Timer | None = None
         self._process: Process | None = None
         self._complaints = log.Limited(burst=3, interval_s=600)
+        self._printed = log.Limited()
 
     def start(self, world: "World", say: Callable[[Verdict], None]) -> None:
         """Run it from time to time. It says nothing here: it puts its alerts into the store itself."""
@@ -111,7 +112,7 @@ class ScriptCheck:
 
     def _on_output(self, data: bytes) -> None:
         for line in data.decode(errors="replace").splitlines():
-            self._complaints.write(log.DEBUG, f"{self.key}: {line}")
+            self._printed.write(log.DEBUG, f"{self.key}: {line}")
 
     def _on_end(self, code: int) -> None:
         if self._limit is not None:
