@@ -6,7 +6,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import ingest, road
+from bench import ingest, peers, road
+from bench.markdown import table
 from vedette.demo.stage import Stage
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -27,18 +28,14 @@ def main() -> None:
         say(f"intake, 2 x {ingest.SECONDS} s, and the bare loop ...")
         intakes = ingest.measure(stage)
         limit = ingest.bare_loop(stage.path)
-    text = report(idle, way, intakes, limit)
+    with Stage(say) as stage:
+        beside = peers.measure(stage)
+    text = report(idle, way, intakes, limit, beside)
     RESULTS.write_text(text)
     print(text)
 
 
-def table(head: str, *rows: tuple[object, ...]) -> list[str]:
-    """A Markdown table; `head` names the columns, separated by |."""
-    columns = head.count("|") + 1
-    return [f"| {head} |", "|" + " --- |" * columns, *("| " + " | ".join(map(str, row)) + " |" for row in rows), ""]
-
-
-def report(idle: road.Idle, way: road.Road, intakes: list[ingest.Intake], limit: float) -> str:
+def report(idle: road.Idle, way: road.Road, intakes: list[ingest.Intake], limit: float, beside: list[str]) -> str:
     machine = f"{os.cpu_count()} shared cores, {platform.machine()}, Linux {platform.release().partition('-')[0]}"
     lines = [
         "# What was measured",
@@ -97,6 +94,7 @@ def report(idle: road.Idle, way: road.Road, intakes: list[ingest.Intake], limit:
         ),
         "Requests that were under way when the load ended can be stored without being counted by `wrk`.",
         "",
+        *beside,
     ]
     return "\n".join(lines)
 

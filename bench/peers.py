@@ -5,19 +5,17 @@ those of the others: what it announces is on disk, synced, with its context, so 
 the line on. So its latency is given twice, with its store on the disk and with its store in memory.
 """
 
-import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench import rivals
-from bench.rivals import RIVALS, Rival, Running, address, hit
+from bench import rivals, writes
+from bench.markdown import table
+from bench.places import fresh, log_files, some_place
+from bench.rivals import RIVALS, Rival, Running, address, hit, only
 from vedette.demo.stage import Stage
 
 MANY = 1000
@@ -27,9 +25,7 @@ IDLE_S = 60
 IDLE_FILES, IDLE_CHECKS = 100, 50
 RATE_MB = 1000
 RATE_WRITERS = (1, 16)
-ALERTS = 100
 WITHIN_S = 30.0
-MEMORY = Path("/dev/shm")
 
 
 def measure(stage: Stage) -> list[str]:
@@ -47,13 +43,8 @@ def measure(stage: Stage) -> list[str]:
         *_idle(stage, present),
         *_rate(stage),
         *_start(stage, present),
-        *_writes(stage),
+        *writes.measure(stage),
     ]
-
-
-def table(head: str, rows: Sequence[Sequence[object]]) -> list[str]:
-    columns = head.count("|") + 1
-    return [f"| {head} |", "|" + " --- |" * columns, *("| " + " | ".join(map(str, row)) + " |" for row in rows), ""]
 
 
 # -- (b) latency -------------------------------------------------------------------------------------------------------
@@ -68,10 +59,10 @@ def _latency(stage: Stage, present: Sequence[Rival]) -> list[str]:
             # A check that is raised announces nothing more: each sample has a check of its own.
             for first in range(0, SAMPLES, ROUND) if count == 1 else (0,):
                 numbers = range(first, first + ROUND) if count == 1 else range(MANY)
-                with _place(stage, memory=memory) as place:
-                    files = _files(place, count)
-                    checks = [(f"hit-{number}", _only(number), files[number % count]) for number in numbers]
-                    running = rivals.vedette(_new(place), checks)
+                with some_place(stage, memory=memory) as place:
+                    files = log_files(place, count)
+                    checks = [(f"hit-{number}", only(number), files[number % count]) for number in numbers]
+                    running = rivals.vedette(fresh(place), checks)
                     try:
                         if running.wait_for(f"watching {len(checks)} checks", WITHIN_S):
                             taken += _samples(running, files, numbers[:SAMPLES], 0.01)
@@ -79,9 +70,9 @@ def _latency(stage: Stage, present: Sequence[Rival]) -> list[str]:
                         running.stop()
             rows.append((name, count, *_spread(taken)))
         for rival in present:
-            with _place(stage) as place:
-                files = _files(place, count)
-                running = rival.start(_new(place), files, [rivals.PATTERN])
+            with some_place(stage) as place:
+                files = log_files(place, count)
+                running = rival.start(fresh(place), files, [rivals.PATTERN])
                 try:
                     ready = all(_prime(running, path, 9000 + 100 * n) for n, path in enumerate({files[0], files[-1]}))
                     taken = _samples(running, files, range(rival.samples), rival.rests_s) if ready else []
@@ -94,13 +85,8 @@ def _latency(stage: Stage, present: Sequence[Rival]) -> list[str]:
         f"One line at a time, into each file in turn. The monitor has {ROUND} checks on one file, or one on each of",
         f"{MANY}; the others have one pattern. Expected: median < 0.5 ms, p99 < 5 ms.",
         "",
-        *table("program | files | samples | median ms | p99 ms", rows),
+        *table("program | files | samples | median ms | p99 ms", *rows),
     ]
-
-
-def _only(number: int) -> str:
-    """The pattern of one address."""
-    return f"hit from {address(number)}".replace(".", r"\.")
 
 
 def _samples(running: Running, files: Sequence[Path], numbers: Iterable[int], rest_s: float) -> list[float]:
@@ -143,8 +129,8 @@ def _spread(taken: Sequence[float]) -> tuple[object, ...]:
 def _idle(stage: Stage, present: Sequence[Rival]) -> list[str]:
     """All programs at once, each with files of its own: nothing happens, so none is in another's way."""
     stage.say(f"idle, {IDLE_S} s of nothing ...")
-    # In memory: where the monitor's own files are, it is woken by every file that somebody makes beside their directories.
-    with _place(stage, memory=True) as place:
+    # In memory: the monitor is woken by every file that somebody makes beside the directories of its own.
+    with some_place(stage, memory=True) as place:
         runs: list[tuple[str, int, int, Running]] = []
         patterns = [
             rivals.PATTERN,
@@ -152,15 +138,15 @@ def _idle(stage: Stage, present: Sequence[Rival]) -> list[str]:
         ]
         try:
             for count in (1, IDLE_FILES, MANY):
-                files = _files(place, count)
+                files = log_files(place, count)
                 checks = [(f"check-{number}", pattern, files[0]) for number, pattern in enumerate(patterns)]
                 checks += [(f"file-{number}", rivals.PATTERN, path) for number, path in enumerate(files[1:])]
-                running = rivals.vedette(_new(place), checks)
+                running = rivals.vedette(fresh(place), checks)
                 runs.append(("**vedette**", count, len(checks), running))
                 running.wait_for(f"watching {len(checks)} checks", WITHIN_S)
                 for rival in present if count < MANY else ():
-                    files = _files(place, count)
-                    running = rival.start(_new(place), files, patterns)
+                    files = log_files(place, count)
+                    running = rival.start(fresh(place), files, patterns)
                     runs.append((rival.name, count, len(patterns), running))
                     _prime(running, files[-1], 9000)
             time.sleep(15)  # what was started settles
@@ -188,7 +174,7 @@ def _idle(stage: Stage, present: Sequence[Rival]) -> list[str]:
         f"{IDLE_CHECKS} patterns on every file; the monitor: {IDLE_CHECKS} checks on one file and one on each other.",
         "Expected of the monitor: no wake-up, no CPU, RSS < 18 MB with 100 files, less than 1 kB for a further one.",
         "",
-        *table("program | files | checks or patterns | CPU s | wake-ups | RSS MB | PSS MB", rows),
+        *table("program | files | checks or patterns | CPU s | wake-ups | RSS MB | PSS MB", *rows),
     ]
 
 
@@ -212,14 +198,14 @@ def _rate(stage: Stage) -> list[str]:
         figures = []
         for name in ("vedette", "tail"):
             stage.say(f"sustained rate, {writers} writers, {name} ...")
-            with _place(stage, memory=True) as place:
-                files = _files(place, writers)
+            with some_place(stage, memory=True) as place:
+                files = log_files(place, writers)
                 if name == "vedette":
                     checks = [(f"hit-{number}", rivals.PATTERN, path) for number, path in enumerate(files)]
-                    running = rivals.vedette(_new(place), checks)
+                    running = rivals.vedette(fresh(place), checks)
                     running.wait_for(f"watching {len(checks)} checks", WITHIN_S)
                 else:
-                    running = rivals.tail_grep(_new(place), files, [rivals.PATTERN])
+                    running = rivals.tail_grep(fresh(place), files, [rivals.PATTERN])
                     _prime(running, files[-1], 9000)
                 try:
                     figures.append(_flood(running, files))
@@ -234,7 +220,8 @@ def _rate(stage: Stage) -> list[str]:
         "Expected: twice.",
         "",
         *table(
-            "writers | **vedette** MB/s | `tail -F`, `grep --line-buffered` MB/s | ratio | most RSS of vedette MB", rows
+            "writers | **vedette** MB/s | `tail -F`, `grep --line-buffered` MB/s | ratio | most RSS of vedette MB",
+            *rows,
         ),
     ]
 
@@ -266,9 +253,9 @@ def _start(stage: Stage, present: Sequence[Rival]) -> list[str]:
     patterns = [f"component {number} has been hit from 10[0-9.]+" for number in range(MANY)]
     line = f"{time.strftime('%Y-%m-%dT%H:%M:%S')} sshd: component 7 has been hit from {address(7)}\n"
     rows = []
-    with _place(stage) as place:
-        files = _files(place, 1)
-        root = _new(place)
+    with some_place(stage) as place:
+        files = log_files(place, 1)
+        root = fresh(place)
         checks = [(f"component-{number}", pattern, files[0]) for number, pattern in enumerate(patterns)]
         running = rivals.vedette(root, checks)  # fills its caches
         running.wait_for(f"watching {MANY} checks", 60)
@@ -288,10 +275,10 @@ def _start(stage: Stage, present: Sequence[Rival]) -> list[str]:
     for rival in present:
         if rival.program not in ("grep", "mtail", "sec", "rsyslogd"):
             continue
-        with _place(stage) as place:
-            files = _files(place, 1)
+        with some_place(stage) as place:
+            files = log_files(place, 1)
             begun = time.monotonic()
-            running = rival.start(_new(place), files, patterns)
+            running = rival.start(fresh(place), files, patterns)
             seconds = None
             while time.monotonic() < begun + 20 and seconds is None:
                 with files[0].open("a") as file:
@@ -305,110 +292,8 @@ def _start(stage: Stage, present: Sequence[Rival]) -> list[str]:
         "",
         "Median of 5 for the monitor, one start of the others. Expected: < 0.3 s.",
         "",
-        *table("program | seconds", rows),
+        *table("program | seconds", *rows),
     ]
-
-
-# -- (f) writes --------------------------------------------------------------------------------------------------------
-
-
-def _writes(stage: Stage) -> list[str]:
-    stage.say(f"writes per alert, {ALERTS} alone and {ALERTS} in a burst ...")
-    rows = []
-    with _place(stage) as place:
-        files = _files(place, 1)
-        checks = [(f"hit-{number}", _only(number), files[0]) for number in range(2 * ALERTS + 1)]
-        running = rivals.vedette(_new(place), checks)
-        try:
-            running.wait_for(f"watching {len(checks)} checks", WITHIN_S)
-            with files[0].open("ab", buffering=0) as file:
-                file.write(hit(2 * ALERTS).encode())
-                running.wait_for(f"(log_hit-{2 * ALERTS})", WITHIN_S)
-                for name, numbers in (("one at a time", range(ALERTS)), ("in one burst", range(ALERTS, 2 * ALERTS))):
-                    pid = running.processes[0].pid
-                    with _syncs(pid) as syncs:
-                        before = _io(pid)
-                        if name == "in one burst":
-                            file.write("".join(map(hit, numbers)).encode())
-                            running.wait_for(f"(log_hit-{numbers[-1]})", WITHIN_S)
-                        else:
-                            for number in numbers:
-                                file.write(hit(number).encode())
-                                running.wait_for(f"(log_hit-{number})", WITHIN_S)
-                        after = _io(pid)
-                    written = (after["write_bytes"] - before["write_bytes"]) / ALERTS
-                    calls = (after["syscw"] - before["syscw"]) / ALERTS
-                    rows.append(
-                        (name, f"{written / 1024:.1f}", f"{calls:.1f}", f"{syncs[0] / ALERTS:.2f}" if syncs else "?")
-                    )
-        finally:
-            running.stop()
-    return [
-        "### What an alert writes on the device",
-        "",
-        "Pages handed to the block layer by the daemon (/proc/PID/io; the file system's journal is not in it), for an",
-        "alert with 30 lines of context, stored, not delivered. Syncs as counted by strace, where it is installed.",
-        "",
-        *table("alerts | kB an alert | writes an alert | syncs an alert", rows),
-    ]
-
-
-def _io(pid: int) -> dict[str, int]:
-    pairs = (line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-    return {name: int(value) for name, value in pairs}
-
-
-@contextmanager
-def _syncs(pid: int) -> Iterator[list[int]]:
-    """Filled at the end with the number of fsync(2) and fdatasync(2) of the process; stays empty without strace."""
-    counted: list[int] = []
-    if shutil.which("strace") is None:
-        yield counted
-        return
-    with tempfile.NamedTemporaryFile("r") as trace:
-        tracer = subprocess.Popen(
-            ["strace", "-f", "-q", "-e", "trace=fsync,fdatasync", "-o", trace.name, "-p", str(pid)],
-            stderr=subprocess.DEVNULL,
-        )
-        status = Path(f"/proc/{pid}/status")
-        end = time.monotonic() + 5
-        while "TracerPid:\t0\n" in status.read_text() and tracer.poll() is None and time.monotonic() < end:
-            time.sleep(0.01)
-        try:
-            yield counted
-        finally:
-            traced = tracer.poll() is None
-            tracer.terminate()
-            tracer.wait()
-            if traced:
-                counted.append(sum("sync(" in line for line in trace.read().splitlines()))
-
-
-# -- places ------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _place(stage: Stage, *, memory: bool = False) -> Iterator[Path]:
-    """A directory that is gone afterwards; in memory where that is wanted and there is any."""
-    roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 3e6 * RATE_MB
-    place = Path(tempfile.mkdtemp(prefix="vedette-bench-", dir=MEMORY if memory and roomy else stage.path))
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place)
-
-
-def _files(place: Path, count: int) -> list[Path]:
-    """Empty files in a directory of their own."""
-    directory = _new(place)
-    files = [directory / f"{number:04}.log" for number in range(count)]
-    for path in files:
-        path.touch()
-    return files
-
-
-def _new(place: Path) -> Path:
-    return Path(tempfile.mkdtemp(dir=place))
 
 
 def main() -> None:

@@ -37,6 +37,11 @@ def hit(number: int) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S')} sshd: something has been hit from {address(number)} again\n"
 
 
+def only(number: int) -> str:
+    """The pattern of one sample."""
+    return f"hit from {address(number)}".replace(".", r"\.")
+
+
 @dataclass(kw_only=True)
 class Running:
     """A program at work. `fd` gives what it announces."""
