@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fake_server import ALERT, CONFIG, FakeServer
+import pytest
+import sandbox_device
+from fake_server import ALERT, CONFIG, Asked, FakeServer, Reply
 from real_device import Device, wait_until
 
 LIBRARY = Path(__file__).parents[3] / "packaging" / "lib"
@@ -35,6 +37,30 @@ def test_an_alert_of_a_script_is_sent_by_the_daemon_that_rests(tmp_path: Path) -
         if device.process is not None:
             device.kill()
         server.close()
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_record_that_is_no_alert_is_refused_alone(
+    device: sandbox_device.Device, server: FakeServer, ours: bool
+) -> None:
+    """`fixlenstore_put` takes anything; the good ones around it arrive."""
+    server.ours = ours
+    taken: list[str] = []
+
+    def answer(asked: Asked) -> Reply:
+        if not all(isinstance(each, dict) for each in asked.json):
+            return Reply(status=400, body=b'{"error": "no alert", "request_id": "1"}')
+        taken.extend(each["name"] for each in asked.json)
+        return Reply()
+
+    server.on[ALERT] = answer
+    device.owe("a")
+    with device.store() as store, store.commit() as tx:
+        tx.add_record("invalid json break here", sandbox_device.BOOT, 1.0, device.clock.now())
+    device.owe("b")
+    assert device.deliver() is None
+    assert sorted(taken) == ["a", "b"]
+    assert (device.counts().owed, device.counts().quarantined) == (0, 1)
 
 
 def _resting(device: Device) -> bool:
