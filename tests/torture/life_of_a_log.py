@@ -73,6 +73,9 @@ class HardLife(Life):
         )
     )  # fmt: skip
     def write_odd(self, line: bytes) -> None:
+        """Empty ones come behind a number: the same content anew is told by its time alone, and only after a while."""
+        if b"%d" not in line:
+            self._line(b"%d")
         self._line(line)
 
     @rule()
