@@ -13,7 +13,7 @@ from vedette.clock import FakeClock
 from vedette.errors import Busy, TooMany, Unauthenticated
 from vedette.server.access import passwords, sessions, tokens
 from vedette.server.access import service as access
-from vedette.server.access.limits import Limit
+from vedette.server.access.limits import Limit, neighbourhood
 from vedette.server.access.signer import Claims, Signer, new_key
 from vedette.server.access.tokens import TokenCache, Verified
 from vedette.server.db import UserScope
@@ -257,3 +257,19 @@ def test_only_the_password_hash_is_stored(server: RealServer, admin: httpx.Clien
     assert files
     assert not any(PASSWORD.encode() in content for content in files)
     assert any(b"$argon2id$" in content for content in files)
+
+
+@pytest.mark.parametrize(
+    ("address", "counts_for"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("", ""),
+        ("unix", "unix"),
+    ],
+)
+def test_whom_tries_count_for(address: str, counts_for: str) -> None:
+    """One machine has as many IPv6 addresses as it likes."""
+    assert neighbourhood(address) == counts_for

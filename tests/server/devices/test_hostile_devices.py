@@ -7,7 +7,11 @@ import httpx
 import pytest
 from serving import DEVAUTH, FakeDevice, RealServer
 
+from vedette.server.alerts import store as alert_store
+from vedette.server.db import SYSTEM, Tx
+from vedette.server.db.core import DEVICE_TABLES
 from vedette.server.devices import authentication, inventory
+from vedette.server.notify import service as notify
 
 INVENTORY = "/api/devices/v1/inventory/device/attributes"
 ALERT = "/api/devices/v1/devicemonitor/alert"
@@ -220,3 +224,55 @@ def test_another_tenants_device_finds_and_changes_nothing(
     assert eve.patch("/api/management/v1/inventory/groups/g/devices", json=[device_id]).json() == {}
     assert admin.get(f"/api/management/v1/inventory/devices/{device_id}").json() == before
     assert admin.get(f"{DEVAUTH}/devices/{device_id}").json()["status"] == "accepted"
+
+
+def test_heavy_alerts_do_not_weigh_on_lists(
+    admin: httpx.Client, device: FakeDevice, accept: Accept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One device can send a megabyte of log with each alert: 500 of them are no answer, and no page needs them."""
+    monkeypatch.setattr(alert_store, "MAX_WEIGHT", 2 * 1024 * 1024)
+    device_id = accept(device)
+    client = device.client()
+    for number in range(3):
+        details = {"line_matching": {"line_number": 1, "data": "unmistakable" + "x" * 900_000}}
+        subject = {"name": f"s{number}", "type": "log", "status": "", "details": details}
+        alert = {"name": "n", "level": "CRITICAL", "timestamp": f"2026-01-01T00:00:0{number}Z", "subject": subject}
+        assert client.post(ALERT, json=[alert]).status_code == 204
+    for path, order in (("alerts", ["s2", "s1"]), ("alerts/latest", ["s0", "s1"])):
+        answer = admin.get(f"{MONITOR}/{device_id}/{path}", params={"per_page": 500})
+        assert (answer.status_code, "per_page" in answer.json()["error"]) == (413, True)
+        listed = admin.get(f"{MONITOR}/{device_id}/{path}", params={"per_page": 2})
+        assert [each["subject"]["name"] for each in listed.json()] == order
+        assert listed.json()[0]["subject"]["details"]["line_matching"]["data"].startswith("unmistakable")
+    assert len(admin.get(f"/devices/{device_id}").content) < 100_000
+
+
+def test_decommissioning_leaves_nothing_behind(
+    server: RealServer, admin: httpx.Client, device: FakeDevice, accept: Accept
+) -> None:
+    """What the compatible server cleans up by an internal call is part of the same step here."""
+    device_id = accept(device)
+    client = device.client()
+    alert = {"name": "n", "level": "CRITICAL", "timestamp": "2026-01-01T00:00:00Z",
+             "subject": {"name": "s", "type": "log", "status": ""}}  # fmt: skip
+    assert client.post(ALERT, json=[alert]).status_code == 204
+    assert server.run(notify.decide(server.services, 10)) == 1
+    assert client.post(ALERT, json=[alert | {"level": "OK", "timestamp": "2026-01-01T00:00:01Z"}]).status_code == 204
+    assert client.post(CONFIG, json=[{"name": "a", "type": "b"}]).status_code == 204
+    assert client.put(INVENTORY, json=[{"name": "a", "value": "b"}]).status_code == 200
+
+    async def rows(tx: Tx) -> dict[str, int]:
+        return {
+            table: await tx.value(f"SELECT count(*) FROM {table} WHERE {'id' if table == 'device' else 'device'} = :of",
+                                  of=device_id)
+            for table in sorted(DEVICE_TABLES)
+        }  # fmt: skip
+
+    before = server.run(server.services.db.read(SYSTEM, rows))
+    assert {table for table, count in before.items() if count} >= {
+        "device", "auth_set", "attribute", "alert", "subject", "monitor_config", "notification", "delivery"
+    }  # fmt: skip
+    assert admin.delete(f"{DEVAUTH}/devices/{device_id}").status_code == 204
+    assert not any(server.run(server.services.db.read(SYSTEM, rows)).values())
+    for answer in (client.post(ALERT, json=[alert]), client.post(CONFIG, json=[]), client.put(INVENTORY, json=[])):
+        assert answer.status_code == 401

@@ -1,6 +1,7 @@
 """How often somebody may try: a bucket of tries that refills with time, for each of a bounded number of names."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from vedette.clock import Clock
@@ -13,6 +14,17 @@ MAX_NAMES: Final = 10_000
 class _Bucket:
     tries: float
     at: float  # elapsed seconds
+
+
+def neighbourhood(address: str) -> str:
+    """Whom tries from `address` count for: of IPv6, where one machine has countless addresses, its /64."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    return str(parsed.ipv4_mapped or ip_network((int(parsed) >> 64 << 64, 64)))
 
 
 class Limit:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from vedette.errors import Conflict, Denied, Invalid, NotFound, Unacceptable, Unauthenticated
 from vedette.server.access import store
+from vedette.server.access.limits import neighbourhood
 from vedette.server.access.passwords import check_rules
 from vedette.server.access.roles import ADMIN, check_roles
 from vedette.server.access.signer import ISSUER, LIFETIME_S
@@ -296,6 +297,7 @@ async def login(services: Services, email: str, password: str, address: str, *, 
     if not password:  # some clients ask with an empty password first, to learn how to log in: never an attempt
         raise Unauthenticated("unauthorized")
     account = email.lower()[:256]
+    address = neighbourhood(address)
     services.logins_from_address.take(address)
     services.logins_of_account.take(account)
     row = await services.db.read(SYSTEM, store.user_by_email, account)

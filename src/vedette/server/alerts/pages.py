@@ -28,8 +28,8 @@ async def _device(request: Request, caller: Caller) -> Response:
     use, scope, device_id = services(request), caller.scope, request.path_params["device"]
     number = page_number(request)
     device = await devices.device(use, scope, device_id)
-    open_now = await service.open_problems(use, scope, device_id, 1, MAX_OPEN)
-    history = await service.history(use, scope, device_id, number, PER_PAGE)
+    open_now = await service.open_problems(use, scope, device_id, 1, MAX_OPEN, details=False)
+    history = await service.history(use, scope, device_id, number, PER_PAGE, details=False)
     return page(
         request,
         "alerts/device.html",

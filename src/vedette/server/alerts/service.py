@@ -68,11 +68,16 @@ async def history(
     issued_after: datetime | None = None,
     issued_before: datetime | None = None,
     ascending: bool = False,
+    *,
+    details: bool = True,
 ) -> Listing[StoredAlert]:
     """Every alert of a device by its own time, newest first unless `ascending`; the limits themselves are left out.
 
+    Args:
+        details: whether they are wanted; alerts are heavy with them.
     Raises:
         NotFound: no such device, or not for this user.
+        TooLarge: with their details, so many are too large together.
     """
     span = _span(issued_after, issued_before)
 
@@ -80,7 +85,7 @@ async def history(
         await _require(tx, device_id)
         total = await store.count(tx, device_id, span)
         rows = await store.history(
-            tx, device_id, span, offset=(page - 1) * per_page, limit=per_page, ascending=ascending
+            tx, device_id, span, offset=(page - 1) * per_page, limit=per_page, ascending=ascending, details=details
         )
         return Listing(tuple(map(_stored, rows)), total)
 
@@ -96,11 +101,14 @@ async def latest(
     issued_after: datetime | None = None,
     issued_before: datetime | None = None,
     level_from: Level | None = None,
+    *,
+    details: bool = True,
 ) -> Listing[StoredAlert]:
     """The newest alert of each subject, oldest first: of open ones, or of those at least as bad as `level_from`.
 
     Raises:
         NotFound: no such device, or not for this user.
+        TooLarge: as `history`.
     """
     levels = SEVERITY[1 if level_from is None else SEVERITY.index(level_from) :]
     span = _span(issued_after, issued_before)
@@ -108,17 +116,19 @@ async def latest(
     async def work(tx: Tx) -> Listing[StoredAlert]:
         await _require(tx, device_id)
         total = await store.count_latest(tx, device_id, levels, span)
-        rows = await store.latest(tx, device_id, levels, span, offset=(page - 1) * per_page, limit=per_page)
+        rows = await store.latest(
+            tx, device_id, levels, span, offset=(page - 1) * per_page, limit=per_page, details=details
+        )
         return Listing(tuple(map(_stored, rows)), total)
 
     return await services.db.read(scope, work)
 
 
 async def open_problems(
-    services: Services, scope: UserScope, device_id: str, page: int = 1, per_page: int = 500
+    services: Services, scope: UserScope, device_id: str, page: int = 1, per_page: int = 500, *, details: bool = True
 ) -> Listing[StoredAlert]:
     """What is wrong with a device now: one alert per open subject, oldest first."""
-    return await latest(services, scope, device_id, page, per_page)
+    return await latest(services, scope, device_id, page, per_page, details=details)
 
 
 async def alert(services: Services, scope: UserScope, device_id: str, alert_id: str) -> StoredAlert:

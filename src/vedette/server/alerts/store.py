@@ -2,14 +2,16 @@
 
 With `intake_store` the only module that knows the tables `alert`, `subject` and `monitor_config`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from vedette.errors import TooLarge
 from vedette.model import Level
 from vedette.server.db import Row, Tx
+from vedette.wire.incoming import MAX_BODY
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -42,6 +44,13 @@ async def set_configuration(tx: Tx, document: str, now: int) -> None:
 
 # --- users -------------------------------------------------------------------------------------------------------
 
+MAX_WEIGHT: Final = 32 * 1024 * 1024  # characters of the details in one answer
+_COLUMNS: Final = {
+    True: "SELECT alert.* ",
+    False: "SELECT alert.device, alert.id, alert.name, alert.level, alert.at, alert.received_at, alert.subject_type,"
+    " alert.subject_name, alert.subject_status, NULL AS details, alert.sequence, alert.boot, alert.elapsed_us,"
+    " alert.account, alert.origin ",
+}
 _HISTORY: Final = (
     "FROM alert JOIN device ON device.tenant = :tenant AND device.id = alert.device"
     " WHERE {visible} AND alert.tenant = :tenant AND alert.device = :id AND alert.id >= :low AND alert.id < :high"
@@ -66,17 +75,29 @@ async def count(tx: Tx, device: str, span: Span) -> int:
     return total
 
 
-async def history(tx: Tx, device: str, span: Span, *, offset: int, limit: int, ascending: bool) -> list[Row]:
-    """Alerts of a device by its time, newest first unless `ascending`."""
+async def history(
+    tx: Tx, device: str, span: Span, *, offset: int, limit: int, ascending: bool, details: bool
+) -> list[Row]:
+    """Alerts of a device by its time, newest first unless `ascending`; without `details`, these are NULL.
+
+    Raises:
+        TooLarge: with their details they are too much for one answer.
+    """
     order = " ORDER BY alert.id" if ascending else " ORDER BY alert.id DESC"
-    return await tx.all(
-        "SELECT alert.* " + _HISTORY + order + " LIMIT :limit OFFSET :offset",
-        id=device,
-        low=span.low,
-        high=span.high,
-        limit=limit,
-        offset=offset,
-    )
+    cut = _HISTORY + order + " LIMIT :limit OFFSET :offset"
+    params = {"id": device, "low": span.low, "high": span.high, "limit": limit, "offset": offset}
+    if details:
+        await _check_weight(tx, cut, params)
+    return await tx.all(_COLUMNS[details] + cut, **params)
+
+
+async def _check_weight(tx: Tx, cut: str, params: Mapping[str, Any]) -> None:
+    """One alert can have a megabyte, and one answer 500 of them."""
+    if params["limit"] <= MAX_WEIGHT // MAX_BODY:
+        return
+    weight = await tx.value(f"SELECT sum(length(details)) FROM (SELECT alert.details {cut})", **params)  # noqa: S608
+    if weight is not None and weight > MAX_WEIGHT:
+        raise TooLarge("these alerts are too large for one answer; ask for fewer at once with per_page")
 
 
 async def one(tx: Tx, device: str, alert: str) -> Row | None:
@@ -97,17 +118,22 @@ async def count_latest(tx: Tx, device: str, levels: Iterable[Level], span: Span)
     return total
 
 
-async def latest(tx: Tx, device: str, levels: Iterable[Level], span: Span, *, offset: int, limit: int) -> list[Row]:
-    """The newest alert of each subject, where it has one of these levels; oldest first."""
-    return await tx.all(
-        "SELECT alert.* " + _LATEST + " ORDER BY subject.alert_id LIMIT :limit OFFSET :offset",
-        id=device,
-        levels=_text(list(levels)),
-        low=span.low,
-        high=span.high,
-        limit=limit,
-        offset=offset,
-    )
+async def latest(
+    tx: Tx, device: str, levels: Iterable[Level], span: Span, *, offset: int, limit: int, details: bool
+) -> list[Row]:
+    """The newest alert of each subject, where it has one of these levels; oldest first. Otherwise as `history`."""
+    cut = _LATEST + " ORDER BY subject.alert_id LIMIT :limit OFFSET :offset"
+    params = {
+        "id": device,
+        "levels": _text(list(levels)),
+        "low": span.low,
+        "high": span.high,
+        "limit": limit,
+        "offset": offset,
+    }
+    if details:
+        await _check_weight(tx, cut, params)
+    return await tx.all(_COLUMNS[details] + cut, **params)
 
 
 async def is_open(tx: Tx, device: str, alert: str) -> bool:
