@@ -8,9 +8,10 @@ is cheaper then.
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
-from vedette.agent.follow.lines import finished
+from vedette.agent.follow.lines import MAX_LINE, finished
 from vedette.agent.match.finders import Finder, PlainFinder
 from vedette.agent.match.pattern import Pattern, Undecided
 from vedette.agent.match.plan import Plan, make
@@ -107,7 +108,7 @@ class Engine:
         slow = left.intersection(way.slow())
         quick = left - slow
         if slow:
-            starts, lines = _cut(data, start, end)
+            starts, lines = _starts(data, start, end), _cut(data, start, end)
             for index in sorted(slow):
                 yield from self._by_line(index, starts, lines, left)
                 yield None
@@ -170,17 +171,20 @@ class Engine:
         way.cool()
         if not slow:
             return self._count_hits(data, hits, way.owners)
+        lines = _cut(data, start, end)
+        left = lines
+        for index in slow:
+            left = self.patterns[index].misses(left)
+        if not left or not hits:
+            return len(lines) - len(left)
         asked: dict[int, set[int]] = {}
         for to, probe in hits:
             asked.setdefault(data.rfind(b"\n", 0, to) + 1, set()).update(way.owners[probe])
-        starts, lines = _cut(data, start, end)
-        if not asked:
-            return sum(1 for line in lines if self._any(slow, line))
-        return sum(
-            1
-            for at, line in zip(starts, lines, strict=True)
-            if self._any(slow, line) or (at in asked and self._any(asked[at], line))
+        candidates = [(at, line) for at, line in zip(_starts(data, start, end), lines, strict=True) if at in asked]
+        quick = sum(
+            1 for at, line in candidates if not self._any(slow, line) and self._any(asked[at].difference(slow), line)
         )
+        return len(lines) - len(left) + quick
 
     def _count_hits(self, data: bytes, hits: list[tuple[int, int]], owners: Sequence[Sequence[int]]) -> int:
         patterns = self.patterns
@@ -225,10 +229,16 @@ def _slice_end(data: bytes, start: int) -> int:
     return end or data.find(b"\n", start) + 1
 
 
-def _cut(data: bytes, start: int, end: int) -> tuple[list[int], list[bytes]]:
-    """Where the lines begin, and the lines as they are looked at."""
-    raw = data[start : end - 1].split(b"\n")
-    starts = [start]
-    for line in raw:
-        starts.append(starts[-1] + len(line) + 1)
-    return starts[:-1], [finished(line) for line in raw]
+def _cut(data: bytes, start: int, end: int) -> list[bytes]:
+    """The lines as they are looked at."""
+    block = data[start : end - 1]
+    lines = block.split(b"\n")
+    if b"\r" in block or b"\0" in block or max(map(len, lines)) > MAX_LINE:
+        lines = [finished(line) for line in lines]
+    return lines
+
+
+def _starts(data: bytes, start: int, end: int) -> list[int]:
+    """Where they begin."""
+    lengths = map(len, data[start : end - 1].split(b"\n")[:-1])
+    return list(accumulate(lengths, lambda at, length: at + length + 1, initial=start))

@@ -98,6 +98,28 @@ class Pattern:
                 raise self._given_up(exc) from None
         return self._slowly(line)
 
+    def misses(self, lines: list[bytes]) -> list[bytes]:
+        """Those of many lines that do not match, or where it cannot be decided; quicker than asking one by one."""
+        code = self._ascii
+        if code is self._utf or not b"".join(lines).isascii():
+            return [line for line in lines if not self._surely(line)]
+        out: list[bytes] = []
+        match = _cy.match
+        for line in lines:
+            try:
+                if match(code, line, len(line), 0, _ANYWHERE, _NO_OPTIONS)[0] is None:
+                    out.append(line)
+            except LibraryError:
+                if not self._surely(line):
+                    out.append(line)
+        return out
+
+    def _surely(self, line: bytes) -> bool:
+        try:
+            return self.matches(line)
+        except Undecided:
+            return False
+
     def _slowly(self, line: bytes) -> bool:
         """Machine code has a small stack; the interpreter takes what it needs from the heap."""
         if self._interpreted is None:
