@@ -1,7 +1,7 @@
 """Plays the Mender client on a bus: `fake_mender_client.py ADDRESS STATE-FILE`.
 
 The state file holds JSON: `token` and `server` that it has, `next` the token that a fetch gets, `fetches` counted,
-`silent` when it answers nothing.
+`silent` when it answers nothing, `forged` a server that somebody else tells of in place of the client.
 """
 
 import json
@@ -21,6 +21,7 @@ NAME, PATH, INTERFACE = (
 
 def main() -> None:
     connection = DBusConnection(prep_socket(sys.argv[1].removeprefix("unix:path=")))
+    somebody = DBusConnection(prep_socket(sys.argv[1].removeprefix("unix:path=")))
     state_file = Path(sys.argv[2])
     Proxy(message_bus, connection).RequestName(NAME)
     while True:
@@ -40,7 +41,13 @@ def main() -> None:
             state_file.write_text(json.dumps(state))
             body = (state["token"], state["server"])
             emitter = DBusAddress(PATH, interface=INTERFACE)
-            connection.send(new_signal(emitter, "JwtTokenStateChange", "ss", body))
+            speaker = connection
+            if state.get("forged"):
+                speaker, body = somebody, ("stolen", state["forged"])
+            signal = new_signal(emitter, "JwtTokenStateChange", "ss", body)
+            if speaker is somebody:  # to the one who asked, past every match rule
+                signal.header.fields[HeaderFields.destination] = fields[HeaderFields.sender]
+            speaker.send(signal)
         else:
             connection.send(new_error(message, "org.freedesktop.DBus.Error.UnknownMethod", "s", ("no such method",)))
 

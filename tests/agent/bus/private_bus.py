@@ -27,6 +27,7 @@ CONFIG = """\
     <allow user="*"/>
   </policy>
   <limit name="max_match_rules_per_connection">60</limit>
+  <limit name="max_replies_per_connection">64</limit>
 </busconfig>
 """
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jeepney import DBusAddress
 from private_bus import Bus
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "uplink"))
@@ -16,9 +15,7 @@ from fake_server import Reply as Answer
 from sandbox_device import Device, names
 
 from vedette.agent.uplink import child, mender_client
-from vedette.agent.uplink.backoff import NotAccepted
 
-BUS_ITSELF = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
 NAME = "io.mender.AuthenticationManager"
 
 
@@ -134,24 +131,21 @@ def test_a_silent_client_costs_bounded_time_and_nothing_is_lost(
 
 
 def test_what_others_say_in_its_name_is_not_believed(
-    client: Client, device: Device, server: FakeServer, bus: Bus
+    client: Client, device: Device, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any user of the device may send a signal; with this one it would get the alerts."""
-    client.set(
-        token="",
-        next="",
-    )
-    client.start()
-    asked = mender_client.find()
-    assert asked is not None
-    for name in bus.call(BUS_ITSELF, "ListNames")[0]:
-        if name.startswith(":"):
-            change = ("io.mender.Authentication1", "JwtTokenStateChange", "ss", "stolen", "http://evil")
-            bus.signal("/io/mender/AuthenticationManager", *change, to=name)
-    with pytest.raises(NotAccepted):
-        asked.fetch()
-    assert asked.server_url == server.url
-    asked.close()
+    monkeypatch.setattr(mender_client, "FETCH_S", 0.5)
+    thief = FakeServer()
+    try:
+        client.set(token="", forged=thief.url)
+        client.start()
+        device.belongs_to(server.url)
+        device.owe("one")
+        assert device.deliver() is not None
+        assert not thief.asked
+        assert device.counts().owed == 1
+    finally:
+        thief.close()
 
 
 def test_without_a_client_on_the_bus_the_device_authenticates_itself(

@@ -334,19 +334,29 @@ def test_what_happened_while_the_bus_was_away_is_found_when_it_is_back(
     watched.check.stop()
 
 
-def test_a_systemd_that_starts_anew_is_subscribed_again(bus: Bus, world: World) -> None:
-    fake = Systemd(bus, cron=RUNNING)
+def test_a_systemd_that_starts_anew_is_subscribed_again(
+    bus: Bus, world: World, path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """However often: the bus takes only so many rules from one connection."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
+    program(path / "systemctl", "exit 1")
+    names = [f"service{number}" for number in range(20)]
+    fake = Systemd(bus, **dict.fromkeys(names, RUNNING))
     fake.start()
-    watched = Watched(world, "cron").says(True)
-    assert fake.process is not None
-    fake.process.kill()
-    fake.process.wait()
-    again = Systemd(bus, cron=RUNNING)
-    again.start()
-    settle(world.loop, again, "GetAll", 1)
-    again.set("cron", **FAILED)
-    watched.says(True, False)
-    watched.check.stop()
+    watched = [Watched(world, name) for name in names]
+    for each in watched:
+        each.says(True)
+    for _ in range(4):
+        assert fake.process is not None
+        fake.process.kill()
+        fake.process.wait()
+        fake.start()
+        settle(world.loop, fake, "GetAll", len(names))
+    fake.set("service7", **FAILED)
+    watched[7].says(True, False)
+    for each in watched:
+        each.check.stop()
+    assert "refuses" not in capfd.readouterr().err
 
 
 def test_what_others_say_in_its_name_does_not_count(bus: Bus, world: World) -> None:
@@ -439,6 +449,32 @@ def test_one_systemctl_for_all(path: Path, world: World, tmp_path: Path) -> None
     first = (tmp_path / "asked").read_text().splitlines()[0]
     assert first.endswith("-- one.service two.service three.service")
     for each in watched:
+        each.check.stop()
+
+
+def test_a_check_made_later_is_asked_for_too(path: Path, world: World) -> None:
+    program(path / "systemctl", "shift 3; for unit; do echo ActiveState=active; echo; done")
+    first = Watched(world, "one").says(True)
+    second = Watched(world, "two").says(True)
+    first.check.stop()
+    third = Watched(world, "three").says(True)
+    for each in (second, third):
+        each.check.stop()
+
+
+def test_a_bus_without_systemd(bus: Bus, path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`systemctl` is asked until there is one."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
+    program(path / "systemctl", "shift 3; for unit; do echo ActiveState=active; echo; done")
+    first = Watched(world, "one").says(True)
+    second = Watched(world, "two").says(True)
+    fake = Systemd(bus, one=FAILED, two=RUNNING)
+    fake.start()
+    first.says(True, False)
+    program(path / "systemctl", "shift 3; for unit; do echo ActiveState=failed; echo; done")
+    settle(world.loop, fake, "GetAll", 2)
+    second.says(True)
+    for each in (first, second):
         each.check.stop()
 
 

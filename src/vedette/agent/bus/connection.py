@@ -102,9 +102,12 @@ class Connection:
         loop.call_soon(lambda: self._guard(self._authenticate))
 
     def call(self, call: Call, on_reply: Callable[[Reply], None]) -> None:
-        """`on_reply` is called once, with an error after CALL_S seconds; never when the connection ends before."""
+        """`on_reply` is called once, with an error after CALL_S seconds; never when the connection ends before.
+
+        Nothing is called back from within: that the connection is lost is told later.
+        """
         self._waiting.append((call, on_reply))
-        self._guard(self._send_waiting)
+        self._loop.call_soon(lambda: self._guard(self._send_waiting))
 
     def close(self) -> None:
         """No more callbacks."""

@@ -43,6 +43,7 @@ class Systemd:
         self._values: dict[str, dict[str, Any]] = {}  # object path -> of its properties what PROPERTIES lists
         self._names: dict[str, set[str]] = {}  # object path -> names; an alias has the path of its unit
         self._owner = ""  # systemd's own name on the bus: only what comes from there counts; "": not there
+        self._away = False  # no bus, or no systemd on it: `systemctl` is asked
         self._poll_planned = False
         self._retry: Timer | None = None
         self._systemctl = Systemctl(loop, host, POLL_S, self._tell)
@@ -66,7 +67,7 @@ class Systemd:
         self._watchers.setdefault(name, []).append(see)
         if self._owner:
             self._load(name)
-        elif self._client.is_down:
+        elif self._away:
             self._poll()
 
     def unwatch(self, name: str, see: See) -> None:
@@ -75,7 +76,7 @@ class Systemd:
         if not self._watchers[name]:
             del self._watchers[name]
             self._leave(name)
-            if not self._owner and self._client.is_down:
+            if self._away:
                 self._poll()
         if not self._watchers:
             self._client.close()
@@ -108,6 +109,7 @@ class Systemd:
     def _on_up(self) -> None:
         """First hear of changes, then ask: so none is lost between."""
         self._bus_call("AddMatch", f"type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{SYSTEMD}'")
+        self._bus_call("AddMatch", f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='Reloading'")
         call = Call(
             destination=BUS, path=BUS_PATH, interface=BUS, member="GetNameOwner", signature="s", body=(SYSTEMD,)
         )
@@ -116,17 +118,16 @@ class Systemd:
     def _begin(self, owner: str) -> None:
         """systemd is there, and knows nothing of us."""
         self._systemctl.watch(())
-        self._owner = owner
-        self._names.clear()
-        self._bus_call("AddMatch", f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}',member='Reloading'")
+        self._owner, self._away = owner, False
+        self._leave_all()
         self._client.call(_call(MANAGER_PATH, MANAGER, "Subscribe"), lambda reply: None)
         for name in self._watchers:
             self._load(name)
 
     def _on_away(self) -> None:
         """No bus, or no systemd on it."""
-        self._owner = ""
-        self._names.clear()
+        self._owner, self._away = "", True
+        self._leave_all()
         self._poll()
 
     def _poll(self) -> None:
@@ -137,7 +138,7 @@ class Systemd:
 
     def _poll_now(self) -> None:
         self._poll_planned = False
-        if not self._owner:
+        if self._away:
             self._systemctl.watch(tuple(self._watchers))
 
     def _load(self, name: str) -> None:
@@ -171,6 +172,13 @@ class Systemd:
                 del self._names[path]
                 self._values.pop(path, None)
                 self._manage_match("RemoveMatch", path)
+
+    def _leave_all(self) -> None:
+        """A new systemd is asked anew; what the bus keeps for us must not grow with each. Without a bus, no calls."""
+        for path in self._names:
+            self._manage_match("RemoveMatch", path)
+        self._names.clear()
+        self._values.clear()
 
     def _ask(self, path: str) -> None:
         def answered(reply: Reply) -> None:
