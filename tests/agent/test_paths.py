@@ -19,6 +19,8 @@ LAYOUT = {
     "key": "/var/lib/mender-monitor/device.pem",
     "pid_file": "/var/run/monitoring-client.pid",
     "children": "/var/run/mender-monitor.children",
+    "bell": "/var/run/mender-monitor.bell",
+    "redact_rules": "/etc/mender-monitor/redact.conf",
     "mender_conf": "/etc/mender/mender.conf",
     "identity_script": "/usr/share/mender/identity/mender-device-identity",
     "machine_id": "/etc/machine-id",
