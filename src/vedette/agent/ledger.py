@@ -5,7 +5,7 @@ the lines that caused it. While the disk takes nothing, all of it is held here a
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -26,6 +26,8 @@ MAX_HELD: Final = 1000
 
 OWNER: Final = "#"
 """Between a check and what its own program has raised, in the key of a state; no check's name holds it."""
+PLACE: Final = "/"
+"""Between a check and one of the files that it reads, in the key of a position; no check's name holds it either."""
 
 
 def script_key(check: str, subject: Subject) -> str:
@@ -66,11 +68,16 @@ class Ledger:
 
     def known(self) -> set[str]:
         """Every check of which something is remembered."""
-        return {key.partition(OWNER)[0] for key in (*self._states, *self._changed, *self._store.checks())}
+        return {
+            key.partition(OWNER)[0].partition(PLACE)[0]
+            for key in (*self._states, *self._changed, *self._store.checks())
+        }
 
     def end(self, check: str, *, forget: bool) -> None:
         """The check was switched off (its place is kept for when it is switched on again) or deleted."""
         self._end(check, forget=forget)
+        if forget:
+            self.forget_places([check + PLACE + name for name in self.places(check)])
         raised = [key for key in self._store.checks() if key.startswith(check + OWNER)]
         for key in raised:
             self._end(key, forget=True)
@@ -104,6 +111,25 @@ class Ledger:
         if position is not None:
             self._saved[key] = position
         return position
+
+    def places(self, check: str) -> dict[str, Position]:
+        """Up to where a check that reads several files has read in each."""
+        start = check + PLACE
+        keys = {key for key in (*self._places, *self._store.checks()) if key.startswith(start)}
+        found = {key[len(start) :]: self.place(key) for key in keys}
+        return {name: place for name, place in found.items() if place is not None}
+
+    def forget_places(self, keys: Collection[str]) -> None:
+        """They are not needed any more. When the disk takes nothing they stay, which does no harm."""
+        for key in keys:
+            self._saved.pop(key, None)
+            self._places.pop(key, None)
+        try:
+            with self._store.commit() as tx:
+                for key in keys:
+                    tx.forget(key)
+        except sqlite3.Error as exc:
+            log.error(f"the store cannot forget {', '.join(keys)}: {exc}")
 
     def judge(self, key: str, verdict: Verdict) -> bool:
         """Take a verdict; True when it changed something, which `commit` then makes durable."""

@@ -12,11 +12,13 @@ from vedette.agent.checks import Check
 from vedette.agent.follow.command import CommandSource
 from vedette.agent.follow.events import Rule
 from vedette.agent.follow.file import FileSource, Read
+from vedette.agent.follow.glob import is_pattern
 from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.lines import Block
+from vedette.agent.follow.many import ManySource
 from vedette.agent.follow.position import Position
 from vedette.agent.host import Host
-from vedette.agent.ledger import Ledger
+from vedette.agent.ledger import PLACE, Ledger
 from vedette.agent.loop import Loop, Timer
 from vedette.agent.match import Engine, Found
 from vedette.agent.match.engines import Engines
@@ -34,7 +36,7 @@ TURN_S: Final = 0.01
 ROUND_S: Final = 0.02
 """All of them together for so long before timers and other checks have theirs."""
 
-Source = FileSource | CommandSource
+Source = FileSource | CommandSource | ManySource
 
 
 @dataclass(slots=True)
@@ -87,6 +89,13 @@ def _is_about_lines(check: Check) -> bool:
     return check.events is None and check.field is None
 
 
+def _places(key: str, source: Source) -> dict[str, Position | None]:
+    """Up to where the check has read, as the ledger knows it."""
+    if isinstance(source, ManySource):
+        return {key + PLACE + path: place for path, place in source.places(key).items()}
+    return {key: source.position(key)}
+
+
 class Reading:
     """All checks that read lines."""
 
@@ -119,10 +128,13 @@ class Reading:
             position = None
         source = self._sources.get(name)
         if source is None:
-            source = self._open_source(check, context)
+            source = self._open_source(check, context, one=position is not None)
             self._sources[name] = source
         self._readers[key] = _Reader(check, source)
         self._drop_engine(source)
+        if isinstance(source, ManySource):
+            source.subscribe(key, self._ledger.places(key))
+            return
         if position is None and isinstance(source, FileSource):
             self._new.setdefault(source, set()).add(key)
         source.subscribe(key, position)
@@ -138,7 +150,7 @@ class Reading:
         self._drop_engine(reader.source)
         self._new.get(reader.source, set()).discard(key)
         self._dirty.discard(key)
-        self._commit({key: reader.source.position(key)})
+        self._commit(_places(key, reader.source))
         reader.source.unsubscribe(key)
         if all(each.source is not reader.source for each in self._readers.values()):
             self._sources.pop((reader.check.source, reader.check.events)).close()
@@ -154,8 +166,10 @@ class Reading:
             source.close()
         self._sources, self._readers = {}, {}
 
-    def _open_source(self, check: Check, context: int) -> Source:
+    def _open_source(self, check: Check, context: int, *, one: bool) -> Source:
         name = check.source
+        if not one and is_pattern(name):
+            return ManySource(name, self._loop, self._inotify, context, self._on_ready, check.events)
         if name.startswith("@"):
             return CommandSource(name[1:], self._host, context, self._on_ready, check.events)
         return FileSource(name, self._loop, self._inotify, context, self._on_ready, check.events)
@@ -205,8 +219,15 @@ class Reading:
             for source in handled
             if source in self._new and source not in self._searches
             for key in self._new[source]
-            if source.position(key)
+            if _places(key, source)[key]
         ]
+        found += (
+            key
+            for source in handled
+            if isinstance(source, ManySource) and source not in self._searches and source.news
+            for key, reader in self._readers.items()
+            if reader.source is source
+        )
         if changed or found:
             for key in found:
                 self._new.pop(self._readers[key].source, None)
@@ -217,6 +238,8 @@ class Reading:
                 self._on_ready(source)
             elif source in hot:
                 self._cool(source)
+            if isinstance(source, ManySource) and source not in self._searches:
+                self._forget_over(source)
         if self._ready:
             self._plan_pump()
 
@@ -253,6 +276,11 @@ class Reading:
         judged = [self._ledger.judge(key, verdict) for key, verdict in search.verdicts if key in self._readers]
         return bool(judged), any(judged)
 
+    def _forget_over(self, source: ManySource) -> None:
+        if over := source.take_over():
+            keys = [key for key, reader in self._readers.items() if reader.source is source]
+            self._ledger.forget_places([key + PLACE + path for key in keys for path in over])
+
     def _cool(self, source: Source) -> None:
         self._cooling[source] = False
 
@@ -271,5 +299,7 @@ class Reading:
         # The place of one that is searched for is behind what is searched: not yet.
         busy: set[str] = set().union(*(search.keys for search in self._searches.values()))
         dirty, self._dirty = self._dirty - busy, self._dirty & busy
-        positions = {key: self._readers[key].source.position(key) for key in dirty if key in self._readers}
+        positions: dict[str, Position | None] = {}
+        for key in dirty & self._readers.keys():
+            positions |= _places(key, self._readers[key].source)
         self._ledger.commit(positions | (places or {}))

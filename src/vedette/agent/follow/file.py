@@ -238,6 +238,19 @@ class Cursor:
         self._take(following)
         return True
 
+    def hand_over(self, identity: tuple[int, int], path: str) -> Position | None:
+        """Leave the file with this identity to whoever follows `path`, from the place returned on."""
+        for each in self.generations:
+            if (each.device, each.inode) == identity:
+                position = each.position(path)
+                if each is self.now:
+                    self.now, self._wanted, self.more = None, None, True
+                else:
+                    self.lingering.remove(each)
+                self._end(each)
+                return position
+        return None
+
     def end_lingering(self) -> None:
         """Nothing more is expected of the renamed files."""
         for old in self.lingering:
@@ -303,6 +316,19 @@ class FileSource:
 
     def position(self, key: str) -> Position | None:
         return next((cursor.position() for cursor in self.cursors if key in cursor.keys), None)
+
+    def identities(self) -> set[tuple[int, int]]:
+        """Device and inode number of each file that is open here."""
+        return {(each.device, each.inode) for cursor in self.cursors for each in cursor.generations}
+
+    def hand_over(self, identity: tuple[int, int], path: str) -> dict[str, Position]:
+        """The file is called `path` from now on and is followed there: for each check, where it has read up to."""
+        out: dict[str, Position] = {}
+        for cursor in self.cursors:
+            position = cursor.hand_over(identity, path)
+            if position is not None:
+                out |= dict.fromkeys(cursor.keys, position)
+        return out
 
     @property
     def more(self) -> bool:

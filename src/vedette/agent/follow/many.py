@@ -1,0 +1,257 @@
+"""All the files that a pattern of names means, each followed from its start with a place of its own.
+
+What is rotated is the affair of the file that it was: `app.log.1` is not read beside `app.log`. A file that was renamed
+to another name that is meant goes on there. One that is gone is forgotten after a while.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from vedette.agent import log
+from vedette.agent.follow.events import Rule
+from vedette.agent.follow.file import LINGER_S, FileSource, Read, is_rotated
+from vedette.agent.follow.glob import Glob
+from vedette.agent.follow.inotify import Inotify
+from vedette.agent.follow.position import Position
+from vedette.agent.loop import Loop, Timer
+
+MAX_FILES: Final = 1000
+"""Followed for one pattern; those with the first names."""
+STEP_FILES: Final = 32
+STEP_BYTES: Final = 256 * 1024
+ADD_FILES: Final = 64
+"""Opened in one go."""
+LOOK_S: Final = 0.1
+"""Directories are looked through no more often than that."""
+_PACKED: Final = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".lzma", ".Z", ".zip")
+
+
+class ManySource:
+    """One pattern and the checks on it."""
+
+    def __init__(
+        self,
+        pattern: str,
+        loop: Loop,
+        inotify: Inotify,
+        context: int,
+        on_ready: Callable[["ManySource"], None],
+        rule: Rule | None = None,
+    ) -> None:
+        self.pattern = pattern
+        self._loop, self._inotify, self._context, self._rule = loop, inotify, context, rule
+        self._on_ready = on_ready
+        self._files: dict[str, FileSource] = {}
+        self._ready: dict[str, None] = {}
+        self._starts: dict[str, dict[str, Position]] = {}  # for each check, where the last run stopped in each file
+        self._read: dict[str, set[str]] = {}  # for each check, files whose place may have changed
+        self._gone: dict[str, float] = {}  # since when a followed file is missing
+        self._over: set[str] = set()  # files whose places can be forgotten
+        self._news = False
+        self._stale = True
+        self._looked_at = -LOOK_S
+        self._timers: dict[str, Timer] = {}
+        self._complaints = log.Limited(burst=1, interval_s=3600, clock=loop.clock)
+        self._glob = Glob(inotify, pattern, self._changed)
+
+    def subscribe(self, key: str, places: Mapping[str, Position]) -> None:
+        """From these places on, by path; in all other files from the start."""
+        self._starts[key] = {path: place for path, place in places.items() if self._glob.means(path)}
+        self._over |= places.keys() - self._starts[key].keys()
+        self._read[key] = set()
+        for path, file in self._files.items():
+            file.subscribe(key, self._starts[key].get(path))
+        self._stale = True
+        self._on_ready(self)
+
+    def unsubscribe(self, key: str) -> None:
+        self._starts.pop(key, None)
+        self._read.pop(key, None)
+        for file in self._files.values():
+            file.unsubscribe(key)
+
+    def close(self) -> None:
+        self._glob.close()
+        for timer in self._timers.values():
+            timer.cancel()
+        for file in self._files.values():
+            file.close()
+        self._files = {}
+
+    def places(self, key: str) -> dict[str, Position]:
+        """By path, those that may have changed since the last time."""
+        read = self._read.get(key, set())
+        found = {path: self._files[path].position(key) for path in read if path in self._files}
+        read.clear()
+        return {path: position for path, position in found.items() if position is not None}
+
+    @property
+    def news(self) -> bool:
+        """Was a file found whose place is not in the store yet? Asked once."""
+        news, self._news = self._news, False
+        return news
+
+    def take_over(self) -> set[str]:
+        """Files that are gone for good, so that their places can be forgotten. Asked once."""
+        over, self._over = self._over, set()
+        return over
+
+    @property
+    def more(self) -> bool:
+        return bool(self._ready) or (self._stale and "look" not in self._timers)
+
+    def step(self) -> list[Read]:
+        """A bounded piece of reading, in some of the files that have something."""
+        if self._stale:
+            self._look()
+        out: list[Read] = []
+        size = 0
+        for path in list(self._ready)[:STEP_FILES]:
+            del self._ready[path]
+            file = self._files[path]
+            reads = file.step()
+            for read in reads:
+                size += len(read.block.data)
+                out.append(Read(keys=read.keys, block=replace(read.block, path=path)))
+            for key, read_files in self._read.items():
+                if path not in self._starts[key] and (position := file.position(key)) is not None:
+                    self._starts[key][path] = position
+                    self._news = True
+                read_files.add(path)
+            if file.more:
+                self._ready[path] = None
+            if size >= STEP_BYTES:
+                break
+        return out
+
+    # -- which files ---------------------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        self._stale = True
+        self._on_ready(self)
+
+    def _look(self) -> None:
+        """Look which files there are, unless that was done just now: then a little later."""
+        if "look" in self._timers:
+            return
+        now = self._loop.clock.elapsed()
+        if now < self._looked_at + LOOK_S:
+            self._timer("look", self._looked_at + LOOK_S, lambda: self._on_ready(self))
+            return
+        self._stale, self._looked_at = False, now
+        found = self._glob.found()
+        known = {*found, *self._files, *(path for places in self._starts.values() for path in places)}
+        wanted = {path for path in known if not self._is_older(path, known)}
+        self._add_all(wanted - self._files.keys())
+        wanted.intersection_update(found)
+        for path in self._files:
+            if path in wanted:
+                self._gone.pop(path, None)
+            else:
+                self._gone.setdefault(path, now)
+        self._timer_for_gone()
+
+    def _add_all(self, paths: set[str]) -> None:
+        held = {identity: path for path, file in self._files.items() for identity in file.identities()}
+        # Links last: one that leads to a file that is followed under its own name brings nothing.
+        new = sorted(paths, key=lambda each: (os.path.islink(each), each))  # noqa: PTH114
+        added = 0
+        for path in new:
+            if len(self._files) >= MAX_FILES or self._glob.cut:
+                self._complaints.write(
+                    log.WARN, f"{self.pattern} means too much: no more than {len(self._files)} files are followed"
+                )
+            if len(self._files) >= MAX_FILES:
+                break
+            if added >= ADD_FILES:  # the others after whatever else there is to do
+                self._changed()
+                break
+            added += self._add(path, held)
+
+    def _is_older(self, path: str, known: set[str]) -> bool:
+        """Is it packed, or an older part of another file that is meant: app.log.1, app.log-20260824?"""
+        if path.endswith(_PACKED):
+            return True
+        directory, _, name = path.rpartition("/")
+        return any(
+            f"{directory}/{name[:end]}" in known and is_rotated(name, name[:end])
+            for end in range(1, len(name))
+            if name[end] in ".-"
+        )
+
+    def _add(self, path: str, held: dict[tuple[int, int], str]) -> bool:
+        """Follow it, unless it is followed under another name; `held` are the files that are open, and under which."""
+        try:
+            status = os.stat(path)  # noqa: PTH116
+            identity: tuple[int, int] | None = (status.st_dev, status.st_ino)
+            if stat.S_ISDIR(status.st_mode):
+                return False
+        except OSError:
+            identity = None  # missing: what was read under this name may have been rotated
+        moved: dict[str, Position] = {}
+        if identity is not None:
+            name = held.get(identity)
+            if name is not None and _identity(name) == identity:
+                return False
+            held[identity] = path
+            if name is not None:
+                moved = self._files[name].hand_over(identity, path)
+                for key in moved:
+                    self._starts[key].pop(name, None)
+        file = FileSource(path, self._loop, self._inotify, self._context, self._file_ready, self._rule)
+        self._files[path] = file
+        for key, starts in self._starts.items():
+            start = moved.get(key) or starts.get(path)
+            if start is not None and (identity is None or start.inode != identity[1]) and self._has_moved(key, start):
+                start = None  # it goes on under its new name; what is here is another one
+            file.subscribe(key, start)
+        self._ready[path] = None
+        return True
+
+    def _has_moved(self, key: str, start: Position) -> bool:
+        """Is the file at this place known under another name, since it was renamed before the last run ended?"""
+        return any(
+            each.inode == start.inode and path != start.path and (_identity(path) or (0, 0))[1] == start.inode
+            for path, each in self._starts[key].items()
+        )
+
+    def _file_ready(self, file: FileSource) -> None:
+        self._ready[file.path] = None
+        self._on_ready(self)
+
+    def _timer_for_gone(self) -> None:
+        if self._gone and "gone" not in self._timers:
+            self._timer("gone", min(self._gone.values()) + LINGER_S, self._forget)
+
+    def _forget(self) -> None:
+        """Files that have been missing for a while will not come back as what they were."""
+        now = self._loop.clock.elapsed()
+        for path, since in list(self._gone.items()):
+            if now < since + LINGER_S:
+                continue
+            del self._gone[path]
+            self._files.pop(path).close()
+            self._ready.pop(path, None)
+            for starts in self._starts.values():
+                starts.pop(path, None)
+            self._over.add(path)
+        self._timer_for_gone()
+        self._changed()
+
+    def _timer(self, name: str, at: float, callback: Callable[[], None]) -> None:
+        def fire() -> None:
+            del self._timers[name]
+            callback()
+
+        self._timers[name] = self._loop.call_at(at, fire)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

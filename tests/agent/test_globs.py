@@ -1,0 +1,232 @@
+"""A check on all files that a pattern of names means: each once, from its start, with a place of its own."""
+
+import gzip
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from real_device import Device, wait_until
+
+from vedette.agent.follow import many
+from vedette.agent.follow.glob import is_pattern
+from vedette.agent.follow.inotify import Inotify
+from vedette.agent.follow.many import ManySource
+from vedette.agent.follow.position import Position
+from vedette.agent.loop import Loop
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+class Reader:
+    """One check on a pattern; `seen` counts (file, line)."""
+
+    def __init__(self, pattern: str, places: dict[str, Position] | None = None) -> None:
+        self.loop = Loop()
+        self.inotify = Inotify(self.loop)
+        self.seen: Counter[tuple[str, str]] = Counter()
+        self.ready = True
+        self.source = ManySource(pattern, self.loop, self.inotify, 30, lambda source: self.loop.call_soon(self.read))
+        self.kept: dict[str, Position] = dict(places or {})
+        self.source.subscribe("k", self.kept)
+
+    def read(self) -> None:
+        for read in self.source.step():
+            for line in read.block.lines:
+                self.seen[Path(read.block.path).name, line.decode()] += 1
+        self.kept |= self.source.places("k")
+        for path in self.source.take_over():
+            self.kept.pop(path, None)
+        if self.source.more:
+            self.loop.call_soon(self.read)
+
+    def until(self, *lines: str) -> list[tuple[str, str]]:
+        """Run until these were read since the last time, and no others; returns them, sorted."""
+        end = self.loop.clock.elapsed() + 20
+
+        def look() -> None:
+            if sorted(line for _, line in self.seen.elements()) == sorted(lines) or self.loop.clock.elapsed() > end:
+                self.loop.stop()
+            else:
+                self.loop.call_later(0.02, look)
+
+        self.loop.call_later(0.15, look)  # longer than it waits before it looks again
+        self.loop.run()
+        seen, self.seen = self.seen, Counter()
+        assert sorted(line for _, line in seen.elements()) == sorted(lines)
+        return sorted(seen.elements())
+
+    def close(self) -> dict[str, Position]:
+        self.kept |= self.source.places("k")
+        self.source.close()
+        self.inotify.close()
+        self.loop.close()
+        return self.kept
+
+
+def test_what_is_a_pattern(tmp_path: Path) -> None:
+    assert is_pattern(f"{tmp_path}/*.log")
+    assert not is_pattern(f"{tmp_path}/a.log")
+    (tmp_path / "a[1].log").touch()
+    assert not is_pattern(f"{tmp_path}/a[1].log")
+
+
+def test_files_and_directories_that_come_later(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    append(tmp_path / "a" / "x.log", "1\n")
+    append(tmp_path / "a" / ".hidden.log", "no\n")
+    reader = Reader(f"{tmp_path}/*/*.log")
+    assert reader.until("1") == [("x.log", "1")]
+    append(tmp_path / "a" / "y.log", "2\n3\n")
+    append(tmp_path / "a" / "x.log", "4\n")
+    assert reader.until("2", "3", "4") == [("x.log", "4"), ("y.log", "2"), ("y.log", "3")]
+    (tmp_path / "b").mkdir()
+    reader.until()
+    append(tmp_path / "b" / "z.log", "5\n")
+    assert reader.until("5") == [("z.log", "5")]
+    (tmp_path / "b" / "dir.log").mkdir()
+    reader.until()
+    reader.close()
+
+
+def test_the_base_comes_later(tmp_path: Path) -> None:
+    reader = Reader(f"{tmp_path}/late/app/*.log")
+    reader.until()
+    (tmp_path / "late" / "app").mkdir(parents=True)
+    append(tmp_path / "late" / "app" / "a.log", "1\n")
+    reader.until("1")
+    reader.close()
+
+
+def test_what_was_rotated_is_not_read_twice(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    append(tmp_path / "app.log.1", "before our time\n")
+    append(log, "1\n")
+    append(tmp_path / "other.log", "a\n")
+    reader = Reader(f"{tmp_path}/*.log*")
+    reader.until("1", "a")
+    append(log, "2\n")
+    log.rename(tmp_path / "app.log.1")
+    append(log, "3\n")
+    reader.until("2", "3")
+    reader = Reader(f"{tmp_path}/*.log*", reader.close())
+    append(log, "4\n")
+    (tmp_path / "app.log.1").rename(tmp_path / "app.log.2")
+    log.rename(tmp_path / "app.log.1")
+    reader.until("4")
+    with gzip.open(tmp_path / "app.log.2.gz", "wb") as packed:
+        packed.write((tmp_path / "app.log.2").read_bytes())
+    (tmp_path / "app.log.2").unlink()
+    append(log, "5\n")
+    reader.until("5")
+    reader.close()
+
+
+def test_rotated_while_off_and_not_made_again(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    append(log, "1\n")
+    reader = Reader(f"{tmp_path}/*.log*")
+    reader.until("1")
+    places = reader.close()
+    append(log, "2\n")
+    log.rename(tmp_path / "app.log.1")
+    reader = Reader(f"{tmp_path}/*.log*", places)
+    reader.until("2")
+    append(log, "3\n")
+    reader.until("3")
+    reader.close()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_file_that_gets_another_name_goes_on_there(tmp_path: Path, restart: bool) -> None:
+    log, other = tmp_path / "a.log", tmp_path / "b.log"
+    append(log, "1\n")
+    reader = Reader(f"{tmp_path}/*.log")
+    reader.until("1")
+    append(log, "2\n")
+    log.rename(other)
+    append(log, "3\n")
+    reader.until("2", "3")
+    if restart:
+        reader = Reader(f"{tmp_path}/*.log", reader.close())
+    append(other, "4\n")
+    append(log, "5\n")
+    reader.until("4", "5")
+    reader.close()
+
+
+def test_another_name_for_the_same_file_brings_nothing(tmp_path: Path) -> None:
+    append(tmp_path / "b-1.log", "1\n")
+    (tmp_path / "a.log").symlink_to("b-1.log")
+    os.link(tmp_path / "b-1.log", tmp_path / "c.log")
+    reader = Reader(f"{tmp_path}/*.log")
+    reader.until("1")
+    append(tmp_path / "a.log", "2\n")
+    reader.until("2")
+    append(tmp_path / "b-2.log", "3\n")
+    (tmp_path / "a.log").unlink()
+    (tmp_path / "a.log").symlink_to("b-2.log")
+    reader.until("3")
+    reader.close()
+
+
+def test_places_are_kept_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many, "LINGER_S", 0.05)
+    a, b = tmp_path / "a.log", tmp_path / "b.log"
+    append(a, "1\n")
+    append(b, "2\n")
+    reader = Reader(f"{tmp_path}/*.log")
+    reader.until("1", "2")
+    places = reader.close()
+    assert set(places) == {str(a), str(b)}
+    a.unlink()
+    append(b, "3\n")
+    reader = Reader(f"{tmp_path}/*.log", places)
+    reader.until("3")
+    reader.until()
+    assert set(reader.close()) == {str(b)}
+    (tmp_path / "sub").mkdir()
+    reader = Reader(f"{tmp_path}/sub/*.log", places)  # the check means other files now
+    reader.until()
+    assert set(reader.close()) == set()
+
+
+def test_no_more_files_than_can_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many, "MAX_FILES", 3)
+    monkeypatch.setattr(many, "ADD_FILES", 2)
+    for name in "abcde":
+        append(tmp_path / f"{name}.log", f"{name}\n")
+    reader = Reader(f"{tmp_path}/*.log")
+    reader.until("a", "b", "c")
+    reader.close()
+
+
+def test_the_daemon_says_which_file_it_was(device: Device, tmp_path: Path) -> None:
+    """Each line once over a power cut; switched off and on it goes on, deleted it forgets."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    append(logs / "a.log", "fine\n")
+    device.check("many", "bad", f"{logs}/*.log")
+    device.start()
+    wait_until(lambda: device.query("SELECT count(*) FROM position") == [(1,)], "the place in a.log")
+    append(logs / "b.log", "fine\nfine\nbad\n")
+    details = device.wait_for(1)[0]["subject"]["details"]
+    assert details["description"] == f"bad present in {logs / 'b.log'}"
+    assert details["line_matching"]["line_number"] == 3
+    device.kill()
+    device.start()
+    device.disable("many")
+    device.wait_for(2)
+    device.check("end", "end", logs / "end")
+    device.check("many", "bad", f"{logs}/*.log")
+    append(logs / "end", "end\n")
+    device.wait_for(1, "end")
+    append(logs / "c.log", "bad\n")
+    assert device.wait_for(3, "many")[2]["subject"]["details"]["description"].endswith("c.log")
+    device.delete("many")
+    wait_until(
+        lambda: not device.query("SELECT 1 FROM position WHERE \"check\" LIKE 'log_many%'"), "all to be forgotten"
+    )
