@@ -131,3 +131,9 @@ def test_the_resident_daemon_stays_small() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert RESIDENT_ROOT in loaded
     assert not [name for name in loaded if within(name, NEVER_RESIDENT)]
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """Pytest imports them by their name alone, so one of the two would not run."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
