@@ -14,6 +14,7 @@ from vedette.agent.follow.events import Rule
 from vedette.agent.follow.file import FileSource, Read
 from vedette.agent.follow.glob import is_pattern
 from vedette.agent.follow.inotify import Inotify
+from vedette.agent.follow.journal import JournalSource, plain
 from vedette.agent.follow.lines import Block
 from vedette.agent.follow.many import ManySource
 from vedette.agent.follow.position import Position
@@ -84,6 +85,12 @@ class _Search:
                 self.verdicts.append((key, self._checks[key].verdict(block, found.start)))
 
 
+def _name(check: Check) -> tuple[str, Rule | None, str]:
+    """Checks of the same name share a source. One that reads the journal goes on at a place of its own."""
+    own = check.source.startswith("@") and plain(check.source[1:]) is not None
+    return check.source, check.events, check.key if own else ""
+
+
 def _is_about_lines(check: Check) -> bool:
     """Is its pattern asked about lines as they are? Then it is searched together with all others that are."""
     return check.events is None and check.field is None
@@ -102,7 +109,7 @@ class Reading:
     def __init__(self, *, loop: Loop, host: Host, inotify: Inotify, ledger: Ledger, engines: Engines) -> None:
         self._loop, self._host, self._inotify, self._ledger, self._makes = loop, host, inotify, ledger, engines
         self._readers: dict[str, _Reader] = {}
-        self._sources: dict[tuple[str, Rule | None], Source] = {}
+        self._sources: dict[tuple[str, Rule | None, str], Source] = {}
         self._engines: dict[Source, tuple[dict[str, Check], Engine]] = {}
         self._searches: dict[Source, _Search] = {}  # under way; the source is not read on meanwhile
         self._ready: dict[Source, None] = {}
@@ -117,14 +124,14 @@ class Reading:
         """Read for this check, or go on with its new settings; `context` lines are kept to be shown before a match."""
         key = check.key
         reader = self._readers.get(key)
-        name = (check.source, check.events)
-        if reader is not None and (reader.check.source, reader.check.events) == name:
+        name = _name(check)
+        if reader is not None and _name(reader.check) == name:
             reader.check = check
             self._drop_engine(reader.source)
             return
         self.stop(key)
         position = self._ledger.place(key)
-        if position is not None and position.path != check.source:
+        if position is not None and position.path != check.source and not check.source.startswith("@"):
             position = None
         source = self._sources.get(name)
         if source is None:
@@ -153,7 +160,7 @@ class Reading:
         self._commit(_places(key, reader.source))
         reader.source.unsubscribe(key)
         if all(each.source is not reader.source for each in self._readers.values()):
-            self._sources.pop((reader.check.source, reader.check.events)).close()
+            self._sources.pop(_name(reader.check)).close()
             self._ready.pop(reader.source, None)
             self._cooling.pop(reader.source, None)
             self._new.pop(reader.source, None)
@@ -170,6 +177,8 @@ class Reading:
         name = check.source
         if not one and is_pattern(name):
             return ManySource(name, self._loop, self._inotify, context, self._on_ready, check.events)
+        if check.events is None and name.startswith("@") and (words := plain(name[1:])) is not None:
+            return JournalSource(name[1:], words, self._host, self._inotify, context, self._on_ready)
         if name.startswith("@"):
             return CommandSource(name[1:], self._host, context, self._on_ready, check.events)
         return FileSource(name, self._loop, self._inotify, context, self._on_ready, check.events)

@@ -87,10 +87,14 @@ class CommandSource:
         self._restart = None
         self._started_at = self._host.loop.clock.elapsed()
         try:
-            self._process = self._host.start_shell(f"@{self.command}", self.command, self._output, self._ended)
+            self._process = self._host.start_shell(f"@{self.command}", self._shell(), self._output, self._ended)
         except OSError as exc:
             self._complaints.write(log.ERROR, f"@{self.command} cannot be started: {exc.strerror}")
             self._start_later()
+
+    def _shell(self) -> str:
+        """What the shell is told to run."""
+        return self.command
 
     def _output(self, data: bytes) -> None:
         self._take_lines(self._splitter.feed(data))
