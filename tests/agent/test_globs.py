@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from real_device import Device, wait_until
 
+from vedette.agent.control import main
 from vedette.agent.follow import many
 from vedette.agent.follow.glob import is_pattern
 from vedette.agent.follow.inotify import Inotify
@@ -230,3 +231,18 @@ def test_the_daemon_says_which_file_it_was(device: Device, tmp_path: Path) -> No
     wait_until(
         lambda: not device.query("SELECT 1 FROM position WHERE \"check\" LIKE 'log_many%'"), "all to be forgotten"
     )
+
+
+def test_what_a_log_check_may_be_told_besides(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    root, log = ["--root", str(tmp_path)], "/var/log/*.log"
+    file = tmp_path / "etc/mender-monitor/monitor.d/available/log_x.sh"
+    assert main([*root, "create", "log", "x", "a=b", log, "LOG_JSON_FIELD=a.b", "LOG_MULTILINE_START=^=$(x)"]) == 0
+    assert 'LOG_FILE="/var/log/*.log"\nLOG_JSON_FIELD="a.b"\nLOG_MULTILINE_START="^=\\$(x)"\n' in file.read_text()
+    assert main([*root, "create", "log", "x", "a", log, "1d", "LOG_MULTILINE=indent"]) == 0
+    assert file.read_text().endswith('LOG_MULTILINE="indent"\nLOG_PATTERN_EXPIRATION=86400\n')
+    before = file.read_text()
+    for wrong in ("LOG_MULTILINE=yes", "LOG_FILE=/x", "LOG_JSON_FIELD=.", "LOG_ALERT_LEVEL=LOUD"):
+        assert main([*root, "create", "log", "x", "a", log, wrong]) == 1
+    assert main([*root, "create", "log", "x", "a", log, "1d", "LOG_FILE=/x"]) == 2
+    assert capfd.readouterr().err.count("\n") == 5
+    assert file.read_text() == before

@@ -90,7 +90,7 @@ def _create(paths: Paths, arguments: list[str]) -> None:
     subsystem = control_subsystems.find(kind)
     kind_of_file, name = control_subsystems.place(kind, name)
     checkfiles.good_name(kind_of_file, name)
-    if not subsystem.least <= len(rest) <= subsystem.most:
+    if not subsystem.takes(rest):
         raise _Usage(f"{PROGRAM} create {kind} {subsystem.arguments}")
     assignments = subsystem.assignments(name, rest)
     control_subsystems.validate(checkfiles.draft(paths, kind_of_file, name, assignments))
@@ -161,21 +161,27 @@ def _version(_paths: Paths, _arguments: list[str]) -> None:
 COMMANDS: Final[Mapping[str, _Command]] = {
     "create": _Command(
         _create,
-        "log CHECK PATTERN FILE|@COMMAND [EXPIRATION]",
+        "log CHECK PATTERN FILE|@COMMAND [EXPIRATION] [VARIABLE=VALUE ...]",
         "make a check, or make it anew",
         """
 CHECK       a name of your choice: letters, digits and . _ @ : -
 PATTERN     a Perl-compatible regular expression, searched in every line
-FILE        an absolute path; the file may appear later
+FILE        an absolute path; the file may appear later. With * ? [...] in it: all
+            files of such names
 @COMMAND    a shell command whose output is read line by line while the check is enabled
 EXPIRATION  how long after the last match the alert is called off: seconds, or
             numbers with units of s m h d w such as 2d or 1d12h. 0: not before the
             check is disabled. None: as DEFAULT_LOG_PATTERN_EXPIRATION_SECONDS says
+VARIABLE    LOG_MULTILINE=indent, or LOG_MULTILINE_START=PATTERN of first lines: lines
+            that belong together are matched together; LOG_MULTILINE_TIMEOUT=SECONDS
+            LOG_JSON_FIELD=message: matched is this field of each line of JSON
+            LOG_ALERT_LEVEL=WARNING: the level of the alert
 
 A check that is enabled already takes effect as it is now. Nothing needs a restart.
 
   mender-monitorctl create log results-scan "CVE.*HIGH" "/tmp/results-scan" 2d
   mender-monitorctl enable log results-scan
+  mender-monitorctl create log crash "(?s)^panic.*disk" "/var/log/app/*.log" LOG_MULTILINE=indent
 
 Other subsystems:
 

@@ -11,6 +11,11 @@ from vedette.agent.checkfiles import CheckFile
 from vedette.agent.settings import Settings
 from vedette.errors import Invalid
 
+LOG_EXTRAS: Final = (
+    "LOG_ALERT_LEVEL", "LOG_MULTILINE", "LOG_MULTILINE_START", "LOG_MULTILINE_TIMEOUT", "LOG_JSON_FIELD",
+)  # fmt: skip
+"""What a log check may be told besides, as VARIABLE=VALUE."""
+
 Assignments = list[tuple[str, str | int]]
 
 
@@ -22,7 +27,17 @@ class Subsystem:
     least: int  # arguments behind the name of the check
     most: int
     assignments: Callable[[str, list[str]], Assignments]  # of the check's name and arguments; raises `Invalid`
+    variables: tuple[str, ...] = ()  # that may be given besides as VARIABLE=VALUE
     stands_for: str = ""  # a pseudo subsystem: its checks are checks of this one
+
+    def takes(self, rest: list[str]) -> bool:
+        """Could these be its arguments behind the name of the check?"""
+        words = [
+            each
+            for index, each in enumerate(rest)
+            if index < self.least or each.partition("=")[0] not in self.variables
+        ]
+        return self.least <= len(words) <= self.most
 
 
 def find(name: str) -> Subsystem:
@@ -50,7 +65,9 @@ def validate(check: CheckFile) -> None:
 
 def _log(name: str, arguments: list[str]) -> Assignments:
     """Refuses, besides what the daemon does, what can only be a slip of whoever types it."""
-    pattern, source, *expiration = arguments
+    pattern, source, *rest = arguments
+    expiration = rest[:1] if rest and "=" not in rest[0] else []
+    more = [_extra(each) for each in rest[len(expiration) :]]
     if not pattern:
         raise Invalid("the pattern is empty; to match every line, write '.*'")
     if source.startswith("@") and not source[1:].strip():
@@ -59,10 +76,18 @@ def _log(name: str, arguments: list[str]) -> Assignments:
         raise Invalid(f"{source[:80]!r} is no absolute path; a command begins with @")
     if Path(os.fsdecode(source.encode("utf-8", "surrogateescape"))).is_dir():
         raise Invalid(f"{source[:80]!r} is a directory, not a file")
-    given: Assignments = [("SERVICE_NAME", name), ("LOG_PATTERN", pattern), ("LOG_FILE", source)]
+    given: Assignments = [("SERVICE_NAME", name), ("LOG_PATTERN", pattern), ("LOG_FILE", source), *more]
     if expiration:
         given.append(("LOG_PATTERN_EXPIRATION", durations.parse(expiration[0])))
     return given
+
+
+def _extra(argument: str) -> tuple[str, str | int]:
+    """VARIABLE=value behind the other arguments of a log check."""
+    name, equals, value = argument.partition("=")
+    if not equals or name not in LOG_EXTRAS:
+        raise Invalid(f"{argument[:80]!r} is no VARIABLE=VALUE with one of {', '.join(LOG_EXTRAS)}")
+    return name, value
 
 
 def _service(name: str, arguments: list[str]) -> Assignments:
@@ -116,7 +141,13 @@ def _connectivity(_name: str, arguments: list[str]) -> Assignments:
 
 
 SUBSYSTEMS: Final[Mapping[str, Subsystem]] = {
-    "log": Subsystem(arguments="CHECK PATTERN FILE|@COMMAND [EXPIRATION]", least=2, most=3, assignments=_log),
+    "log": Subsystem(
+        arguments="CHECK PATTERN FILE|@COMMAND [EXPIRATION] [VARIABLE=VALUE ...]",
+        least=2,
+        most=3,
+        assignments=_log,
+        variables=LOG_EXTRAS,
+    ),
     "service": Subsystem(arguments="SERVICE systemd|sysV", least=1, most=1, assignments=_service),
     "dbus": Subsystem(arguments="CHECK NAME PATTERN EXPRESSION [EXPIRATION]", least=3, most=4, assignments=_dbus),
     "dockerevents": Subsystem(
