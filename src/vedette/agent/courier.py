@@ -4,7 +4,7 @@ import json
 import sqlite3
 from typing import Final
 
-from vedette.agent import log
+from vedette.agent import log, metakeys
 from vedette.agent.follow.inotify import Inotify, PathWatch
 from vedette.agent.host import Host, Process
 from vedette.agent.loop import Loop, Timer
@@ -92,11 +92,9 @@ class Courier:
             if code == DAMAGED:
                 self._look_for_damage()
             wait_s = max(wait_s or 0.0, CRASH_WAIT_S)
-        elif wait_s is None and (self._again or self._owes()):
+        elif wait_s is None and (self._owes() or (self._again and self._unreported())):
             lived_s = self._loop.clock.elapsed() - self._started_at
             wait_s = 0.0 if lived_s > CRASH_WAIT_S else CRASH_WAIT_S
-            if not self._owes():
-                wait_s = None
         if wait_s is not None:
             self._wait = self._loop.call_later(wait_s, self._start)
 
@@ -112,6 +110,14 @@ class Courier:
         except sqlite3.Error as exc:
             log.error(f"the store cannot be read: {exc}")
             return True
+
+    def _unreported(self) -> bool:
+        """Was the set of checks changed when the child was about to go, and did not hear of it?"""
+        try:
+            return self._store.meta(metakeys.CONFIG) != self._store.meta(metakeys.CONFIG_SENT)
+        except sqlite3.Error as exc:
+            log.error(f"the store cannot be read: {exc}")
+            return False
 
     def _plan_push(self) -> None:
         """The set of checks is told again from time to time, for a server that has lost it."""

@@ -6,10 +6,10 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import cast
 from uuid import UUID
 
-from vedette.agent import checkfiles, log
+from vedette.agent import checkfiles, log, metakeys
 from vedette.agent.checkfiles import CheckFile, Problem
 from vedette.agent.checks import Check, Watch, World, build, is_watch
 from vedette.agent.follow.inotify import Inotify, PathWatch
@@ -24,8 +24,6 @@ from vedette.agent.states import Flapping, Verdict
 from vedette.agent.store import Store
 from vedette.errors import Invalid
 from vedette.wire import outgoing
-
-CONFIG_KEY: Final = "report.config"
 
 
 @dataclass(slots=True)
@@ -172,8 +170,8 @@ class Runner:
         if config == self._config:
             return
         try:
-            if self._store.meta(CONFIG_KEY) != config:
-                self._store.set_meta(CONFIG_KEY, config)
+            if self._store.meta(metakeys.CONFIG) != config:
+                self._store.set_meta(metakeys.CONFIG, config)
                 self._on_owed()
             self._config = config
         except sqlite3.Error as exc:

@@ -6,10 +6,10 @@ import pytest
 from fake_server import ALERT, AUTH, CONFIG, HTML, INVENTORY, Asked, FakeServer, Reply, in_turn, pending
 from sandbox_device import Device, names
 
+from vedette.agent.metakeys import CONFIG as CHECKS
 from vedette.agent.settings import Settings
 from vedette.agent.uplink import child, deliver
 from vedette.agent.uplink.backoff import EAGER_ASKS
-from vedette.agent.uplink.reports import CONFIG as CHECKS
 
 MANY = [f"alert {number}" for number in range(200)]
 

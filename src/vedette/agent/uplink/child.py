@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vedette.agent import bus, log, menderconf
 from vedette.agent.menderconf import MenderConf
+from vedette.agent.metakeys import CONFIG_SENT
 from vedette.agent.paths import Paths
 from vedette.agent.settings import Settings
 from vedette.agent.store import Store
@@ -186,7 +187,7 @@ class Child:
         if self._store.meta(BELONGING) != conf.belonging:
             for key in (ACCEPTED, ASKED, FAILURES, REPORT_FAILURES):
                 self._set(key, "0")
-            for key in (reports.CONFIG_SENT, reports.CONFIG_SENT_AT, reports.INVENTORY_SENT, reports.GAPS_SENT):
+            for key in (CONFIG_SENT, reports.CONFIG_SENT_AT, reports.INVENTORY_SENT, reports.GAPS_SENT):
                 self._set(key, "")
             self._set(BELONGING, conf.belonging)
 

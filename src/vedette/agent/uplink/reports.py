@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vedette.agent import inventory
+from vedette.agent.metakeys import CONFIG, CONFIG_SENT
 from vedette.agent.store import Store
 from vedette.agent.uplink.api import Api
 from vedette.agent.uplink.backoff import TryLater
@@ -19,8 +20,8 @@ GAPS_PATH = "/api/devices/v1/vedette/gaps"
 MAX_GAPS = 500  # in one request
 MAX_REASON = 500  # characters
 
-# Keys of the store's meta table. The runner writes CONFIG; the rest is written here.
-CONFIG, CONFIG_SENT, CONFIG_SENT_AT = "report.config", "report.config.sent", "report.config.sent_at"
+# More keys of the table meta, which only the uplink knows.
+CONFIG_SENT_AT = "report.config.sent_at"
 INVENTORY_SENT = "report.inventory.sent"
 GAPS_SENT = "report.gaps.sent"  # "1": this server has been told all there was when it took over
 

@@ -1,0 +1,6 @@
+"""Keys of the store's table `meta` that the daemon and the uplink share."""
+
+from typing import Final
+
+CONFIG: Final = "report.config"  # the set of checks, as JSON, as it is now
+CONFIG_SENT: Final = "report.config.sent"  # as the server has last confirmed it

@@ -1,0 +1,94 @@
+"""When a child is started for the server. What it does then is tested in uplink/, both together with the daemon."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from vedette.agent.courier import CRASH_WAIT_S, Courier
+from vedette.agent.follow.inotify import Inotify
+from vedette.agent.host import Host
+from vedette.agent.loop import Loop
+from vedette.agent.metakeys import CONFIG, CONFIG_SENT
+from vedette.agent.paths import Paths
+from vedette.agent.store import Store
+from vedette.clock import FakeClock
+
+
+class Desk:
+    """A courier whose children do nothing: the test ends them by hand."""
+
+    def __init__(self, root: Path) -> None:
+        self.clock = FakeClock()
+        self.loop = Loop(self.clock)
+        self.children: list[Any] = []
+        self.rung = 0
+        paths = Paths(root)
+        paths.mender_conf.parent.mkdir(parents=True)
+        paths.mender_conf.write_text("{}")
+        self.store = Store.open(paths.store, clock=self.clock)
+        self.inotify = Inotify(self.loop)
+        self.courier = Courier(
+            loop=self.loop, host=cast(Host, self), inotify=self.inotify, store=self.store, paths=paths, push_every_s=0
+        )
+
+    def start_child(self, _name: str, _args: list[str], _on_output: object, on_end: object) -> object:
+        self.children.append(on_end)
+        return SimpleNamespace(send=self._ring, close_input=lambda: None)
+
+    def _ring(self, _data: bytes) -> None:
+        self.rung += 1
+
+    def end_child(self, *, after_s: float) -> None:
+        self.clock.advance(after_s)
+        self.children[-1](0)
+        self.pass_time(0)
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.loop.call_soon(self.loop.stop)
+        self.loop.run()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path)
+    made.courier.start()
+    yield made
+    made.courier.stop()
+    made.store.close()
+    made.loop.close()
+
+
+def test_nothing_to_tell_starts_no_further_child(desk: Desk) -> None:
+    desk.end_child(after_s=CRASH_WAIT_S + 1)
+    desk.pass_time(3600)
+    assert len(desk.children) == 1
+
+
+def test_checks_that_changed_when_the_child_was_about_to_go_are_told_by_the_next(desk: Desk) -> None:
+    """The bell reached a child that no longer listened, and nothing was owed: they were told ten minutes later."""
+    desk.store.set_meta(CONFIG, "[]")
+    desk.courier.ring()
+    assert desk.rung == 1
+    desk.end_child(after_s=CRASH_WAIT_S + 1)
+    assert len(desk.children) == 2
+
+
+def test_a_server_that_refuses_the_report_is_not_asked_for_ever(desk: Desk) -> None:
+    desk.store.set_meta(CONFIG, "[]")
+    desk.courier.ring()
+    desk.end_child(after_s=CRASH_WAIT_S + 1)
+    desk.end_child(after_s=CRASH_WAIT_S + 1)
+    desk.pass_time(3600)
+    assert len(desk.children) == 2
+
+
+def test_what_was_told_in_time_needs_no_child(desk: Desk) -> None:
+    desk.store.set_meta(CONFIG, "[]")
+    desk.courier.ring()
+    desk.store.set_meta(CONFIG_SENT, "[]")
+    desk.end_child(after_s=CRASH_WAIT_S + 1)
+    assert len(desk.children) == 1
