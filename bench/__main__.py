@@ -1,12 +1,13 @@
-"""`make bench`: run all, print, write RESULTS.md."""
+"""`make bench`: run all, print, write RESULTS.md. `python -m bench intake` runs one part."""
 
 import os
 import platform
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-from bench import ingest, peers, road
+from bench import ingest, peers, road, scan
 from bench.markdown import table
 from vedette.demo.stage import Stage
 
@@ -18,31 +19,35 @@ def say(text: str) -> None:
 
 
 def main() -> None:
-    with Stage(say) as stage:
-        scene = road.set_the_stage(stage)
-        say(f"idle agent, {road.IDLE_S} s ...")
-        idle = road.idle(scene)
-        say(f"the road of one line, {road.WARM} warm and {road.COLD} cold samples ...")
-        way = road.measure(scene)
-    with Stage(say) as stage:
-        say(f"intake, 2 x {ingest.SECONDS} s, and the bare loop ...")
-        intakes = ingest.measure(stage)
-        limit = ingest.bare_loop(stage.path)
-    with Stage(say) as stage:
-        beside = peers.measure(stage)
-    text = report(idle, way, intakes, limit, beside)
-    RESULTS.write_text(text)
-    print(text)
+    """Run the parts that were named, or all; RESULTS.md grows with each, so that one that fails costs only itself."""
+    names = sys.argv[1:] or list(PARTS)
+    if unknown := set(names) - PARTS.keys():
+        sys.exit(f"no part {min(unknown)!r}, only {', '.join(PARTS)}")
+    lines = heading()
+    for name in names:
+        say(f"{name} ...")
+        with Stage(say) as stage:
+            lines += PARTS[name](stage)
+        RESULTS.write_text("\n".join(lines))
+    print("\n".join(lines))
 
 
-def report(idle: road.Idle, way: road.Road, intakes: list[ingest.Intake], limit: float, beside: list[str]) -> str:
+def heading() -> list[str]:
     machine = f"{os.cpu_count()} shared cores, {platform.machine()}, Linux {platform.release().partition('-')[0]}"
-    lines = [
+    return [
         "# What was measured",
         "",
         f"By `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine}, Python {platform.python_version()}.",
         "Load generator, server and agent share the machine. Numbers of one run; expect 20 % between runs.",
         "",
+    ]
+
+
+def of_the_road(stage: Stage) -> list[str]:
+    scene = road.set_the_stage(stage)
+    idle = road.idle(scene)
+    way = road.measure(scene)
+    return [
         "## From the write of a matching line to the alert stored at the server",
         "",
         "Real agent, real server with the embedded database (fsync at both hand-overs), HTTP on loopback.",
@@ -67,6 +72,13 @@ def report(idle: road.Idle, way: road.Road, intakes: list[ingest.Intake], limit:
                 "no measurable CPU, RSS < 25",
             ),
         ),
+    ]
+
+
+def of_the_intake(stage: Stage) -> list[str]:
+    intakes = ingest.measure(stage)
+    limit = ingest.bare_loop(stage.path)
+    return [
         "## Alerts taken in durably by one server process",
         "",
         f"`wrk`, 2 threads, {ingest.CONNECTIONS} connections, {ingest.DEVICES} devices, {ingest.SECONDS} s each,",
@@ -94,9 +106,10 @@ def report(idle: road.Idle, way: road.Road, intakes: list[ingest.Intake], limit:
         ),
         "Requests that were under way when the load ended can be stored without being counted by `wrk`.",
         "",
-        *beside,
     ]
-    return "\n".join(lines)
+
+
+PARTS: Final = {"road": of_the_road, "intake": of_the_intake, "peers": peers.measure, "scan": scan.measure}
 
 
 if __name__ == "__main__":
