@@ -1,1 +1,0 @@
-"""The REST API for people and scripts."""
