@@ -1,10 +1,9 @@
-"""Imported before anything else by the daemon: leaves out what only costs memory on a device.
+"""Imported before anything else by the daemon and its child: leaves out what only costs memory and time on a device.
 
 `dataclasses` imports `inspect`, which imports the parser, the tokenizer and the disassembler of Python: 2 MB that are
 needed only to write a docstring for a dataclass that has none. Here that import waits until somebody really asks.
 """
 
-import ctypes
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -31,6 +30,8 @@ def import_later(name: str) -> None:
 
 def give_back() -> None:
     """Return freed memory to the system, where the C library can (glibc). Source: malloc_trim(3)."""
+    import ctypes  # what starts for a moment only does not come here
+
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

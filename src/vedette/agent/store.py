@@ -13,16 +13,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from vedette.agent import log, redact, storefile
+from vedette.agent import log, storefile
 from vedette.agent.follow.position import Position
-from vedette.agent.states import FLAPPING_STATUS, QUIET, Deadline, State, Verdict
 from vedette.clock import PLAUSIBLE, Clock, SystemClock
 from vedette.errors import Unavailable
-from vedette.model import Alert, Details, Gap, Level, Origin, Subject
+from vedette.model import Alert, Gap, Level, Origin
 from vedette.wire import outgoing
+
+if TYPE_CHECKING:
+    from vedette.agent.states import State
 
 CHECK_BYTES: Final = 8 * 1024 * 1024
 """A store up to this size is looked through when the daemon starts; it nearly always is much smaller."""
@@ -84,11 +86,14 @@ class Transaction:
             ),
         )  # fmt: skip
 
-    def save_state(self, check: str, state: State) -> None:
-        if state == QUIET:
+    def save_state(self, check: str, state: "State") -> None:
+        from vedette.agent import staterecord  # not by the uplink, whose start would take longer for it
+
+        body = staterecord.dump(state)
+        if body is None:
             self._store._db.execute('DELETE FROM state WHERE "check" = ?', (check,))
         else:
-            self._store._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (check, _dump_state(state)))
+            self._store._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (check, body))
 
     def forget(self, check: str) -> None:
         """The check was deleted: its position and state go. Alerts that are owed stay owed."""
@@ -169,7 +174,7 @@ class Store:
         self._owner = owner
         self.path = path
         self.limits = limits
-        self.redact: Callable[[Alert], Alert] = redact.alert
+        self.redact: Callable[[Alert], Alert] = _redact
         self.on_renewed: Callable[[], None] | None = None
         self._use(db)
 
@@ -278,9 +283,11 @@ class Store:
             written_ns=written_ns,
         )
 
-    def state(self, check: str) -> State:
+    def state(self, check: str) -> "State":
+        from vedette.agent import staterecord
+
         row = self._db.execute('SELECT body FROM state WHERE "check" = ?', (check,)).fetchone()
-        return QUIET if row is None else _load_state(row[0])
+        return staterecord.load(None if row is None else row[0])
 
     def checks(self) -> list[str]:
         """Every check of which something is remembered."""
@@ -493,6 +500,8 @@ class Store:
 
         Not where the record before is no OK either (a service that went up and down): its OK closes that one too.
         """
+        from vedette.agent.states import FLAPPING_STATUS
+
         before: dict[str, tuple[int, int, bool]] = {}  # by subject: number, size and "opened it" of its last record
         pairs: list[tuple[int, int, int]] = []
         rows = self._db.execute(
@@ -571,75 +580,15 @@ def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
     return out
 
 
+def _redact(alert: Alert) -> Alert:
+    from vedette.agent import redact  # not by the uplink, which adds no alert
+
+    return redact.alert(alert)
+
+
 def boot_id() -> str:
     """Names this boot of the machine. Source: random(4)."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _dump_state(state: State) -> str:
-    table: dict[str, object] = {
-        "raised": state.raised,
-        "alert_name": state.alert_name,
-        "subject": state.subject and [state.subject.name, state.subject.type, state.subject.status],
-        "deadline": state.deadline and _dump_moment(state.deadline),
-    }
-    if state.changes:
-        table["changes"] = [_dump_moment(each) for each in state.changes]
-    if state.flapping is not None:
-        verdict = state.flapping
-        table["flapping"] = {
-            "ok": verdict.ok,
-            "name": verdict.name,
-            "subject": [verdict.subject.name, verdict.subject.type, verdict.subject.status],
-            "description": verdict.subject.details.description if verdict.subject.details else "",
-            "level": verdict.level.value,
-            "expires_s": verdict.expires_s,
-            "flapping_name": verdict.flapping_name,
-        }
-    return json.dumps(table)
-
-
-def _load_state(body: str) -> State:
-    table = json.loads(body)
-    flapping = table.get("flapping")
-    return State(
-        raised=table.get("raised", True),
-        alert_name=table["alert_name"],
-        subject=table["subject"] and _subject(table["subject"]),
-        deadline=table["deadline"] and _load_moment(table["deadline"]),
-        changes=tuple(_load_moment(each) for each in table.get("changes", ())),
-        flapping=flapping
-        and Verdict(
-            ok=flapping["ok"],
-            name=flapping["name"],
-            subject=_subject(flapping["subject"], flapping["description"]),
-            level=Level(flapping["level"]),
-            expires_s=flapping["expires_s"],
-            flapping_name=flapping["flapping_name"],
-        ),
-    )
-
-
-def _subject(fields: list[str], description: str = "") -> Subject:
-    name, type_, status = fields
-    return Subject(
-        name=name, type=type_, status=status, details=Details(description=description) if description else None
-    )
-
-
-def _dump_moment(moment: Deadline) -> list[str | float]:
-    span = [] if moment.span_s is None else [moment.span_s]
-    return [moment.boot, moment.elapsed_s, moment.wall.isoformat(), *span]
-
-
-def _load_moment(fields: list[str]) -> Deadline:
-    boot, elapsed_s, wall, *span = fields
-    return Deadline(
-        boot=boot,
-        elapsed_s=float(elapsed_s),
-        wall=datetime.fromisoformat(wall),
-        span_s=float(span[0]) if span else None,
-    )
 
 
 def _signed(value: int) -> int:

@@ -1,5 +1,7 @@
 """`python -m vedette.agent.uplink [--root DIR]`: see the package's description. Only the daemon starts it."""
 
+import vedette.agent.lean  # noqa: F401  # isort: skip  # before all that it makes quicker to import
+
 import fcntl
 import json
 import os
