@@ -52,7 +52,10 @@ class Stage:
         return self.said
 
     def close(self) -> None:
-        self.world.host.kill_now()
+        host = self.world.host
+        host.kill_now()
+        for process in list(host._processes.values()):
+            host.reap(process)
         self.loop.close()
 
 

@@ -13,4 +13,4 @@ def device(tmp_path: Path) -> Iterator[Device]:
     device = Device(tmp_path)
     yield device
     if device.process is not None:
-        device.kill()
+        device.stop()  # not `kill`: its commands would stay behind
