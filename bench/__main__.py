@@ -19,7 +19,7 @@ def say(text: str) -> None:
 
 
 def main() -> None:
-    """Run the parts that were named, or the usual ones; RESULTS.md grows with each, so that one that fails costs only itself."""
+    """Run the parts that were named, or the usual ones. RESULTS.md grows with each: a failure costs only its part."""
     names = sys.argv[1:] or list(USUAL)
     if unknown := set(names) - PARTS.keys():
         sys.exit(f"no part {min(unknown)!r}, only {', '.join(PARTS)}")
