@@ -53,7 +53,8 @@ class Tx(Protocol):
     """One transaction on behalf of one scope.
 
     Parameters are named (`:name`). `:tenant`, `:device` and what stands for `{visible}` are bound by the scope.
-    `{visible}` needs the table `device` in the statement under that name.
+    `{visible}` needs the table `device` in the statement under that name. SQL is the common subset of the dialects,
+    with macros where they differ: docs/decisions/0011-postgresql.md.
     """
 
     async def all(self, sql: str, **params: object) -> list[Row]:
@@ -77,7 +78,16 @@ class Tx(Protocol):
         ...
 
     def after_commit(self, call: Callable[[], None]) -> None:
-        """Call back in the event loop once this is durable; never if it is not."""
+        """Call back in the event loop once this is durable; never if it is not. In this process alone."""
+        ...
+
+    def announce(self, topic: str, *words: str | None) -> None:
+        """Once this is durable, tell every server process that has the database, this one too: what `hear` asked for.
+
+        Args:
+            topic: a lower-case word of the program.
+            words: short texts, 1,000 bytes in all; not secrets: the database may log them.
+        """
         ...
 
 
@@ -112,13 +122,24 @@ class Database(Protocol):
         """
         ...
 
+    def hear(self, topic: str, call: Callable[..., None], missed: Callable[[], None]) -> None:
+        """Have `call(*words)` called in the event loop for whatever is announced under `topic`.
+
+        Args:
+            missed: called when announcements of other processes may have been lost; forget what depends on them.
+        """
+        ...
+
     async def close(self) -> None:
         """Finish what is waiting, then let go of everything."""
         ...
 
 
-_TABLES = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+(\w+)", re.IGNORECASE)
-_COMMA_JOIN = re.compile(r"\bFROM\s+\w+(?:\s+(?:AS\s+)?\w+)?\s*,(?!\s*\w+\s*\()", re.IGNORECASE)  # f() is no table
+_TABLES = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+\"?(\w+)", re.IGNORECASE)
+_COMMA_JOIN = re.compile(
+    r"\bFROM\s+(?:\"?\w+\"?|\{[^{}]*\})(?:\s+(?:AS\s+)?\w+)?\s*,(?!\s*\w+\s*\()",
+    re.IGNORECASE,  # f() is no table
+)
 _INSERT_VALUES = re.compile(r"\s*INSERT\b(?!.*\bSELECT\b)", re.IGNORECASE | re.DOTALL)
 _LITERAL_TENANT = re.compile(r":tenant\b")
 _LITERAL_DEVICE = re.compile(r":device\b")
@@ -150,7 +171,7 @@ def confine(sql: str, kind: Kind) -> str:
         raise RuntimeError(f"statement on a device's table without {{visible}}: {sql}")
     visible = "device.tenant = :tenant"
     if kind == "groups":
-        visible += " AND device.group_name IN (SELECT value FROM json_each(:groups))"
+        visible += " AND device.group_name IN {each:groups}"
     return sql.replace("{visible}", f"({visible})")
 
 

@@ -13,12 +13,15 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from vedette.clock import SystemClock
 from vedette.errors import Busy, Unavailable
-from vedette.server.db.core import Item, Row, Scope, Together, Work, bound, confine, kind_of
+from vedette.server.db.core import Item, Kind, Row, Scope, Together, Work, bound, confine, kind_of
+from vedette.server.db.hearing import Hearing
+from vedette.server.db.macros import SQLITE, expand
 from vedette.server.db.migrations import migrate
 from vedette.server.db.regex import register
 
@@ -35,19 +38,25 @@ CHECKPOINT_PAGES: Final = 4096  # 16 MiB of log: pages that change often are wri
 WRITER_CACHE_KIB: Final = 16 * 1024
 
 
+@lru_cache(maxsize=4096)
+def _ready(sql: str, kind: Kind) -> str:
+    return expand(confine(sql, kind), SQLITE)
+
+
 class _SqliteTx:
     """One transaction on one connection. Its methods are coroutines that never suspend."""
 
-    __slots__ = ("_bound", "_connection", "_kind", "callbacks")
+    __slots__ = ("_bound", "_connection", "_hearing", "_kind", "callbacks")
 
-    def __init__(self, connection: sqlite3.Connection, scope: Scope) -> None:
+    def __init__(self, connection: sqlite3.Connection, scope: Scope, hearing: Hearing) -> None:
         self._connection = connection
+        self._hearing = hearing
         self._bound = bound(scope)
         self._kind = kind_of(scope)
         self.callbacks: list[Callable[[], None]] = []
 
     def _run(self, sql: str, params: Mapping[str, object]) -> sqlite3.Cursor:
-        return self._connection.execute(confine(sql, self._kind), {**params, **self._bound})
+        return self._connection.execute(_ready(sql, self._kind), {**params, **self._bound})
 
     async def all(self, sql: str, **params: object) -> list[Row]:
         return self._run(sql, params).fetchall()
@@ -64,11 +73,14 @@ class _SqliteTx:
         return self._run(sql, params).rowcount
 
     async def many(self, sql: str, rows: Iterable[Mapping[str, object]]) -> None:
-        text = confine(sql, self._kind)
+        text = _ready(sql, self._kind)
         self._connection.executemany(text, ({**row, **self._bound} for row in rows))
 
     def after_commit(self, call: Callable[[], None]) -> None:
         self.callbacks.append(call)
+
+    def announce(self, topic: str, *words: str | None) -> None:
+        self.callbacks.append(partial(self._hearing.tell, topic, words))  # there is one process
 
 
 @dataclass(slots=True, eq=False)
@@ -91,6 +103,7 @@ class SqliteDatabase:
         """Open `path`, making it (mode 0600) and its schema when missing."""
         self._path = path
         self._clock = SystemClock()
+        self._hearing = Hearing()
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._writer = self._connect()
@@ -126,7 +139,7 @@ class SqliteDatabase:
             connection.set_progress_handler(lambda: self._clock.elapsed() > deadline, READ_STEPS)
             connection.execute("BEGIN")
             try:
-                return _drive(work(_SqliteTx(connection, scope), *args, **kwargs))
+                return _drive(work(_SqliteTx(connection, scope, self._hearing), *args, **kwargs))
             finally:
                 connection.execute("ROLLBACK")
 
@@ -155,6 +168,9 @@ class SqliteDatabase:
         self._waiting += 1
         self._queue.put(_Unit(scope, work, items, future))
         return await future
+
+    def hear(self, topic: str, call: Callable[..., None], missed: Callable[[], None]) -> None:
+        self._hearing.add(topic, call, missed)
 
     async def close(self) -> None:
         if self._closed:
@@ -210,7 +226,7 @@ class SqliteDatabase:
         """Run what goes together; if it fails, undo it alone, and try one by one."""
         self._writer.execute("SAVEPOINT unit")
         first = units[0]
-        tx = _SqliteTx(self._writer, first.scope)
+        tx = _SqliteTx(self._writer, first.scope, self._hearing)
         try:
             if first.items is None:
                 first.result = _drive(first.work(tx))

@@ -1,0 +1,120 @@
+"""What the two dialects write differently, as macros in braces: SQL of the stores is written once.
+
+A list is handed over as one parameter with the JSON text of an array, so that a statement does not change with its
+length. docs/decisions/0011-postgresql.md has examples of each, and the rest of the common subset.
+"""
+
+# ruff: noqa: S608 - what stands in a macro is written in a store, not by users
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+Macro = Callable[[str], str]
+Dialect = Mapping[str, Macro]
+"""Macros by name; each is given what stands behind the colon."""
+
+_USE: Final = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
+
+
+def expand(sql: str, dialect: Dialect) -> str:
+    """`sql` with its macros written in a dialect.
+
+    Raises:
+        RuntimeError: there is no such macro.
+    """
+
+    def one(use: re.Match[str]) -> str:
+        try:
+            return dialect[use[1]]((use[2] or "").strip())
+        except KeyError:
+            raise RuntimeError(f"statement with the unknown macro {use[0]}: {sql}") from None
+
+    return _USE.sub(one, sql)
+
+
+def _path(arg: str, of_index: str, of_key: str, whole: str) -> tuple[str, str]:
+    """`item.0` or `item.name` or `item`: the table, and how the part of it is asked for."""
+    table, _, part = arg.partition(".")
+    return table, (of_index if part.isdigit() else of_key).format(part) if part else whole
+
+
+def _sqlite_part(arg: str) -> str:
+    table, path = _path(arg, "json_extract({{0}}.value, '$[{}]')", "json_extract({{0}}.value, '$.{}')", "{0}.value")
+    return path.format(table)
+
+
+SQLITE: Final[Dialect] = {
+    "each": lambda name: f"(SELECT value FROM json_each(:{name}))",
+    "each_int": lambda name: f"(SELECT value FROM json_each(:{name}))",
+    "each_json": lambda name: f"(SELECT json_quote(value) FROM json_each(:{name}))",
+    "rows": lambda name: f"json_each(:{name}) AS item",
+    "text": _sqlite_part,
+    "int": _sqlite_part,
+    "list": lambda values: f"json_group_array(json_array({values}))",
+    "ordered": lambda _: "CROSS",
+    "like": lambda _: "LIKE",
+    "plain": lambda column: f"CAST(json_extract({column}, '$') AS TEXT)",
+    "sortable": lambda column: f"json_extract({column}, '$')",
+    "members": lambda column: f"json_each({column}) AS member",
+    "member_json": lambda _: "json_quote(member.value)",
+    "member_text": lambda _: "(CASE WHEN member.type = 'text' THEN member.value END)",
+    "member_number": lambda _: "(CASE WHEN member.type IN ('integer', 'real') THEN member.value END)",
+    "regex": lambda args: f"vedette_regex({args})",
+    "key": lambda column: column,
+}
+
+
+def _postgresql_part(arg: str) -> str:
+    table, path = _path(arg, "({{0}}.value ->> {})", "({{0}}.value ->> '{}')", "({0}.value #>> '{{}}')")
+    return path.format(table)
+
+
+def _json(name: str) -> str:
+    return f"CAST(CAST(:{name} AS text) AS jsonb)"  # by way of text: one parameter may stand in several places
+
+
+POSTGRESQL: Final[Dialect] = {
+    "each": lambda name: f"(SELECT jsonb_array_elements_text({_json(name)}))",
+    "each_int": lambda name: f"(SELECT CAST(jsonb_array_elements_text({_json(name)}) AS bigint))",
+    "each_json": lambda name: f"(SELECT jsonb_array_elements({_json(name)}))",
+    "rows": lambda name: f"jsonb_array_elements({_json(name)}) WITH ORDINALITY AS item (value, key)",
+    "text": _postgresql_part,
+    "int": lambda arg: f"CAST({_postgresql_part(arg)} AS bigint)",
+    "list": lambda values: f"CAST(coalesce(json_agg(json_build_array({values})), '[]') AS text)",
+    "ordered": lambda _: "INNER",
+    "like": lambda _: "ILIKE",
+    "plain": lambda column: f"(CAST({column} AS jsonb) #>> '{{}}')",
+    "sortable": lambda column: f"CAST({column} AS jsonb)",
+    "members": lambda column: (
+        f"jsonb_array_elements(CASE WHEN {column} LIKE '[%' THEN CAST({column} AS jsonb)"
+        f" ELSE jsonb_build_array(CAST({column} AS jsonb)) END) AS member (value)"
+    ),
+    "member_json": lambda _: "member.value",
+    "member_text": lambda _: "(CASE WHEN jsonb_typeof(member.value) = 'string' THEN member.value #>> '{}' END)",
+    "member_number": lambda _: (
+        "(CASE WHEN jsonb_typeof(member.value) = 'number' THEN CAST(member.value #>> '{}' AS numeric) END)"
+    ),
+    "regex": lambda args: f"vedette_regex({args})",
+    "key": lambda column: f"left({column}, 128)",
+}
+
+_PARAMETER: Final = re.compile(r"'(?:[^']|'')*'|:([A-Za-z_]\w*)")
+
+
+def numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+    """`sql` with `$1` ... for its named parameters, and their names in this order."""
+    names: dict[str, int] = {}
+
+    def one(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0]
+        return f"${names.setdefault(found[1], len(names) + 1)}"
+
+    text = _PARAMETER.sub(one, sql)
+    return text, tuple(names)
+
+
+def ordered_values(names: tuple[str, ...], params: Mapping[str, Any]) -> list[Any]:
+    """The values of `params` in the order that `numbered` gave."""
+    return [params[name] for name in names]
