@@ -50,7 +50,7 @@ async def own_tenant(tx: Tx) -> Row | None:
 async def add_user(tx: Tx, user_id: str, email: str, password_hash: str, roles: str, now: int) -> bool:
     """False: the address is taken, here or in another tenant."""
     count = await tx.execute(
-        "INSERT INTO user (tenant, id, email, password_hash, roles, created_at, updated_at)"
+        'INSERT INTO "user" (tenant, id, email, password_hash, roles, created_at, updated_at)'
         " VALUES (:tenant, :id, :email, :password_hash, :roles, :now, :now) ON CONFLICT DO NOTHING",
         id=user_id, email=email, password_hash=password_hash, roles=roles, now=now,
     )  # fmt: skip
@@ -61,26 +61,26 @@ _USER = "id, email, password_hash, roles, created_at, updated_at, login_at"
 
 
 async def users(tx: Tx) -> list[Row]:
-    return await tx.all(f"SELECT {_USER} FROM user WHERE tenant = :tenant ORDER BY email")
+    return await tx.all(f'SELECT {_USER} FROM "user" WHERE tenant = :tenant ORDER BY email')
 
 
 async def user(tx: Tx, user_id: str) -> Row | None:
-    return await tx.one(f"SELECT {_USER} FROM user WHERE tenant = :tenant AND id = :id", id=user_id)
+    return await tx.one(f'SELECT {_USER} FROM "user" WHERE tenant = :tenant AND id = :id', id=user_id)
 
 
 async def all_users(tx: Tx) -> list[Row]:
     """Of every tenant, for the one who runs the server."""
     return await tx.all(
-        "SELECT user.id, email, roles, user.created_at, login_at, tenant.name AS tenant_name"
-        " FROM user JOIN tenant ON tenant.id = user.tenant ORDER BY tenant.name, email"
+        'SELECT "user".id, email, roles, "user".created_at, login_at, tenant.name AS tenant_name'
+        ' FROM "user" JOIN tenant ON tenant.id = "user".tenant ORDER BY tenant.name, email'
     )
 
 
 async def user_by_email(tx: Tx, email: str) -> Row | None:
     """Before it is known who asks: of any tenant."""
     return await tx.one(
-        "SELECT user.id, user.tenant, password_hash, tenant.status AS tenant_status"
-        " FROM user JOIN tenant ON tenant.id = user.tenant WHERE email = :email",
+        'SELECT "user".id, "user".tenant, password_hash, tenant.status AS tenant_status'
+        ' FROM "user" JOIN tenant ON tenant.id = "user".tenant WHERE email = :email',
         email=email,
     )
 
@@ -88,19 +88,22 @@ async def user_by_email(tx: Tx, email: str) -> Row | None:
 async def change_user(tx: Tx, user_id: str, email: str, password_hash: str, roles: str, now: int) -> int:
     """How many were changed: none when the address was taken in the meantime."""
     return await tx.execute(
-        "UPDATE OR IGNORE user SET email = :email, password_hash = :password_hash, roles = :roles, updated_at = :now"
-        " WHERE tenant = :tenant AND id = :id",
+        'UPDATE "user" SET email = :email, password_hash = :password_hash, roles = :roles, updated_at = :now'
+        " WHERE tenant = :tenant AND id = :id"
+        ' AND NOT EXISTS (SELECT 1 FROM "user" AS other WHERE other.email = :email AND other.id != :id)',
         id=user_id, email=email, password_hash=password_hash, roles=roles, now=now,
     )  # fmt: skip
 
 
 async def email_taken(tx: Tx, email: str, user_id: str) -> bool:
     """Whether somebody else, in whatever tenant, has this address. Says nothing of whom. Runs as the system."""
-    return await tx.value("SELECT 1 FROM user WHERE email = :email AND id != :id", email=email, id=user_id) is not None
+    return (
+        await tx.value('SELECT 1 FROM "user" WHERE email = :email AND id != :id', email=email, id=user_id) is not None
+    )
 
 
 async def remove_user(tx: Tx, user_id: str) -> int:
-    return await tx.execute("DELETE FROM user WHERE tenant = :tenant AND id = :id", id=user_id)
+    return await tx.execute('DELETE FROM "user" WHERE tenant = :tenant AND id = :id', id=user_id)
 
 
 async def add_session(tx: Tx, user_id: str, session: str, now: int, expires_at: int | None) -> None:
@@ -109,7 +112,7 @@ async def add_session(tx: Tx, user_id: str, session: str, now: int, expires_at: 
         " VALUES (:tenant, :user, :id, :now, :expires)",
         user=user_id, id=session, now=now, expires=expires_at,
     )  # fmt: skip
-    await tx.execute("UPDATE user SET login_at = :now WHERE tenant = :tenant AND id = :user", user=user_id, now=now)
+    await tx.execute('UPDATE "user" SET login_at = :now WHERE tenant = :tenant AND id = :user', user=user_id, now=now)
 
 
 async def sessions(tx: Tx, user_id: str) -> Sequence[str]:
@@ -129,8 +132,8 @@ async def remove_session(tx: Tx, user_id: str, session: str) -> int:
 async def session_user(tx: Tx, user_id: str, session: str) -> Row | None:
     """The user of a live session of an active tenant."""
     return await tx.one(
-        "SELECT user.email, user.roles FROM session"
-        " JOIN user ON user.tenant = session.tenant AND user.id = session.user_id"
+        'SELECT "user".email, "user".roles FROM session'
+        ' JOIN "user" ON "user".tenant = session.tenant AND "user".id = session.user_id'
         " JOIN tenant ON tenant.id = session.tenant"
         " WHERE session.tenant = :tenant AND session.user_id = :user AND session.id = :id"
         " AND tenant.status = 'active'",
