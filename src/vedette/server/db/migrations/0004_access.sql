@@ -21,7 +21,8 @@ CREATE TABLE member (
     FOREIGN KEY (home, user_id) REFERENCES "user" (tenant, id) ON DELETE CASCADE
 );
 CREATE INDEX member_by_home ON member (home, user_id);
-ALTER TABLE session ADD COLUMN acts_in TEXT; -- the other tenant; NULL: at home
+-- the other tenant; NULL: at home
+ALTER TABLE session ADD COLUMN acts_in TEXT;
 
 -- Filters that somebody has given a name: dynamic groups.
 CREATE TABLE saved_filter (
@@ -35,6 +36,8 @@ CREATE TABLE saved_filter (
     UNIQUE (tenant, name)
 );
 
-ALTER TABLE tenant ADD COLUMN parent TEXT; -- the service provider that has made it
+-- the service provider that has made it
+ALTER TABLE tenant ADD COLUMN parent TEXT;
 ALTER TABLE tenant ADD COLUMN service_provider INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE tenant ADD COLUMN device_limit BIGINT NOT NULL DEFAULT 0; -- devices that can be accepted; 0: any number
+-- devices that can be accepted; 0: any number
+ALTER TABLE tenant ADD COLUMN device_limit BIGINT NOT NULL DEFAULT 0;
