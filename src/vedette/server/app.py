@@ -13,6 +13,8 @@ from vedette.server.access import api as access_api
 from vedette.server.access import pages as access_pages
 from vedette.server.alerts import api as alerts_api
 from vedette.server.alerts import pages as alerts_pages
+from vedette.server.audit import api as audit_api
+from vedette.server.audit import service as audit
 from vedette.server.db import SYSTEM, Tx
 from vedette.server.devices import api as devices_api
 from vedette.server.devices import check_ins
@@ -44,6 +46,7 @@ def routes() -> list[BaseRoute]:
     """Every route behind the hot paths."""
     return [
         *HEALTH,
+        *audit_api.ROUTES,
         *access_api.ROUTES,
         *devices_api.ROUTES,
         *alerts_api.ROUTES,
@@ -64,7 +67,7 @@ def hot_paths() -> Mapping[str, ASGIApp]:
 
 def tasks(parts: Services) -> Sequence[Coroutine[Any, Any, None]]:
     """What runs beside the requests as long as the server does; cancelled at its end."""
-    return [check_ins.write_forever(parts), dispatcher.run(parts)]
+    return [check_ins.write_forever(parts), dispatcher.run(parts), audit.forget_forever(parts)]
 
 
 class _Front:

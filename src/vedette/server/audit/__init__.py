@@ -1,0 +1,1 @@
+"""What was changed in a tenant, by whom and when: written in the transaction of the change itself."""
