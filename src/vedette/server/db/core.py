@@ -19,7 +19,10 @@ Row = Mapping[str, Any]
 """One row: values by column name."""
 
 DEVICE_TABLES: Final = frozenset(
-    {"device", "auth_set", "attribute", "alert", "subject", "monitor_config", "notification", "delivery", "gap"}
+    {
+        "device", "auth_set", "attribute", "alert", "subject", "monitor_config", "notification", "delivery", "gap",
+        "device_deployment", "deployment_log", "device_configuration",
+    }  # fmt: skip
 )
 """Tables whose rows belong to one device: whoever may not see the device may not reach them."""
 

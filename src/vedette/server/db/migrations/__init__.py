@@ -9,7 +9,13 @@ from typing import Final
 
 from vedette.errors import Invalid
 
-MIGRATIONS: Final = ("0001_first.sql", "0002_gaps.sql", "0003_accounts.sql", "0004_access.sql")
+MIGRATIONS: Final = (
+    "0001_first.sql",
+    "0002_gaps.sql",
+    "0003_accounts.sql",
+    "0004_access.sql",
+    "0005_deployments.sql",
+)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
