@@ -47,7 +47,7 @@ def _sqlite_part(arg: str) -> str:
 SQLITE: Final[Dialect] = {
     "each": lambda name: f"(SELECT value FROM json_each(:{name}))",
     "each_int": lambda name: f"(SELECT value FROM json_each(:{name}))",
-    "each_json": lambda name: f"(SELECT json_quote(value) FROM json_each(:{name}))",
+    "each_json": lambda name: f"(SELECT value FROM json_each(:{name}))",
     "rows": lambda name: f"json_each(:{name}) AS item",
     "text": _sqlite_part,
     "int": _sqlite_part,
@@ -60,7 +60,6 @@ SQLITE: Final[Dialect] = {
     "member_json": lambda _: "json_quote(member.value)",
     "member_text": lambda _: "(CASE WHEN member.type = 'text' THEN member.value END)",
     "member_number": lambda _: "(CASE WHEN member.type IN ('integer', 'real') THEN member.value END)",
-    "regex": lambda args: f"vedette_regex({args})",
     "key": lambda column: column,
 }
 
@@ -77,7 +76,7 @@ def _json(name: str) -> str:
 POSTGRESQL: Final[Dialect] = {
     "each": lambda name: f"(SELECT jsonb_array_elements_text({_json(name)}))",
     "each_int": lambda name: f"(SELECT CAST(jsonb_array_elements_text({_json(name)}) AS bigint))",
-    "each_json": lambda name: f"(SELECT jsonb_array_elements({_json(name)}))",
+    "each_json": lambda name: f"(SELECT CAST(jsonb_array_elements_text({_json(name)}) AS jsonb))",
     "rows": lambda name: f"jsonb_array_elements({_json(name)}) WITH ORDINALITY AS item (value, key)",
     "text": _postgresql_part,
     "int": lambda arg: f"CAST({_postgresql_part(arg)} AS bigint)",
@@ -95,7 +94,6 @@ POSTGRESQL: Final[Dialect] = {
     "member_number": lambda _: (
         "(CASE WHEN jsonb_typeof(member.value) = 'number' THEN CAST(member.value #>> '{}' AS numeric) END)"
     ),
-    "regex": lambda args: f"vedette_regex({args})",
     "key": lambda column: f"left({column}, 128)",
 }
 
