@@ -1,7 +1,6 @@
 """The only module that asks what time it is. Tests hand in a `FakeClock` instead of waiting."""
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -31,12 +30,11 @@ class SystemClock:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-@dataclass(slots=True)
 class FakeClock:
     """Stands still until told to move."""
 
-    wall: datetime = datetime(2026, 1, 1, tzinfo=UTC)
-    since_boot: float = 1000.0
+    def __init__(self, wall: datetime = datetime(2026, 1, 1, tzinfo=UTC), since_boot: float = 1000.0) -> None:
+        self.wall, self.since_boot = wall, since_boot
 
     def now(self) -> datetime:
         return self.wall

@@ -13,6 +13,7 @@ from vedette.agent.host import Host
 from vedette.agent.loop import Loop
 from vedette.agent.metakeys import CONFIG, CONFIG_SENT
 from vedette.agent.paths import Paths
+from vedette.agent.settings import Settings
 from vedette.agent.store import Store
 from vedette.clock import FakeClock
 
@@ -31,7 +32,12 @@ class Desk:
         self.store = Store.open(paths.store, clock=self.clock)
         self.inotify = Inotify(self.loop)
         self.courier = Courier(
-            loop=self.loop, host=cast(Host, self), inotify=self.inotify, store=self.store, paths=paths, push_every_s=0
+            loop=self.loop,
+            host=cast(Host, self),
+            inotify=self.inotify,
+            store=self.store,
+            paths=paths,
+            settings=Settings(confpush_interval=0),
         )
 
     def start_child(self, _name: str, _args: list[str], _on_output: object, on_end: object) -> object:
@@ -92,3 +98,17 @@ def test_what_was_told_in_time_needs_no_child(desk: Desk) -> None:
     desk.store.set_meta(CONFIG_SENT, "[]")
     desk.end_child(after_s=CRASH_WAIT_S + 1)
     assert len(desk.children) == 1
+
+
+def test_another_interval_counts_from_when_it_is_set(desk: Desk) -> None:
+    """It was taken once, at the start of the daemon."""
+    desk.end_child(after_s=CRASH_WAIT_S + 1)
+    desk.courier.apply(Settings(confpush_interval=600))
+    desk.pass_time(599)
+    assert len(desk.children) == 1
+    desk.pass_time(2)
+    assert len(desk.children) == 2
+    desk.courier.apply(Settings(confpush_interval=10**6))
+    desk.end_child(after_s=CRASH_WAIT_S + 1)
+    desk.pass_time(3600)
+    assert len(desk.children) == 2

@@ -77,7 +77,7 @@ class _Daemon:
             inotify=self._inotify,
             store=self._store,
             paths=self._paths,
-            push_every_s=self._settings.confpush_interval,
+            settings=self._settings,
         )
         self._runner = Runner(
             loop=self._loop,
@@ -165,6 +165,7 @@ class _Daemon:
             moved = paths.monitor_d != self._paths.monitor_d
             self._paths, self._settings = paths, settings
             self._apply_log()
+            self._courier.apply(settings)
             log.info("the settings have changed")
             if moved:
                 self._make_directories()

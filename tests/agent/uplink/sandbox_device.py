@@ -15,7 +15,7 @@ from fake_server import ALERT, FakeServer
 from vedette.agent.paths import Paths
 from vedette.agent.settings import Settings
 from vedette.agent.store import Counts, Store
-from vedette.agent.uplink import child
+from vedette.agent.uplink import child, terms
 from vedette.clock import FakeClock
 from vedette.model import Alert, Details, Level, Line, Subject
 
@@ -66,7 +66,9 @@ class Device:
         reader, writer = os.pipe()
         try:
             with self.store() as store:
-                return child.Child(store, self.paths, self.settings, self.clock, child.Bell(reader), draw).run()
+                return child.Child(
+                    store, self.paths, terms.of(self.settings), self.clock, child.Bell(reader), draw
+                ).run()
         finally:
             os.close(reader)
             os.close(writer)

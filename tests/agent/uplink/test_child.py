@@ -57,6 +57,7 @@ def test_one_delivers_at_a_time(device: Device, server: FakeServer) -> None:
     first = device.start()
     assert asked.wait(DEADLINE_S)
     second = device.start()
+    assert second.stdout is not None
     assert second.stderr is not None
     assert not select.select([second.stdout, second.stderr], [], [], 0.3)[0], "it did not wait for the first"
     go_on.set()

@@ -17,6 +17,6 @@ Rows leave the store only when the server has said 2xx. What each answer means:
 | 429, 5xx, anything else, no answer | kept, back-off with full jitter, `Retry-After` is the least wait |
 | 401 to the authentication itself | not accepted yet: asks again after 10 to 40 s |
 
-The child's start counts in the time from a log line to the server, so modules here import little: `ssl` comes with
-`http.client`, `cryptography` only when a new token is needed.
+The child's start counts in the time from a log line to the server, so modules here import little: `ssl` comes only for
+https, `cryptography` only when a new token is needed, the settings come from the daemon (terms.py).
 """

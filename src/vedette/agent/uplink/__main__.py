@@ -5,7 +5,6 @@ import vedette.agent.lean  # noqa: F401  # isort: skip  # before all that it mak
 import fcntl
 import json
 import os
-import random
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -13,11 +12,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from vedette.agent import log
-from vedette.agent import settings as settings_file
 from vedette.agent.paths import Paths
-from vedette.agent.settings import Settings
 from vedette.agent.store import Store
 from vedette.agent.storefile import DAMAGED, Damaged, is_damage
+from vedette.agent.uplink import terms
+from vedette.agent.uplink.backoff import draw
 from vedette.agent.uplink.child import BROKEN_S, Bell, Child
 from vedette.clock import SystemClock
 from vedette.errors import VedetteError
@@ -30,11 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments and (len(arguments) != 2 or arguments[0] != "--root"):
         print(USAGE, file=sys.stderr)
         return 2
-    paths, settings = settings_file.load(Path(arguments[1]) if arguments else None)
     os.environ.pop("JOURNAL_STREAM", None)  # our standard error is the daemon's pipe, not the journal
-    log.configure(level=settings.config_log_level)  # the daemon takes care of the file
     try:
-        wait_s = _live(paths, settings)
+        wait_s = _live(Paths(Path(arguments[1]) if arguments else None))
     except Damaged as trouble:
         log.error(str(trouble))
         return DAMAGED
@@ -44,15 +41,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _live(paths: Paths, settings: Settings) -> float | None:
+def _live(paths: Paths) -> float | None:
     """One child's work; seconds to wait before the next, None when all is done."""
-    draw = random.SystemRandom().uniform
     try:
         paths.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(paths.state_dir / "uplink.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)  # the child of a killed daemon may still be sending: each alert once
         with closing(Store.open(paths.store)) as store:
-            return Child(store, paths, settings, SystemClock(), Bell(0), draw).run()
+            agreed = terms.taken(store, paths)
+            log.configure(level=agreed.config_log_level)  # the daemon takes care of the file
+            return Child(store, paths, agreed, SystemClock(), Bell(0), draw).run()
     except (VedetteError, sqlite3.Error, OSError) as trouble:
         if isinstance(trouble, Damaged) or (isinstance(trouble, sqlite3.Error) and is_damage(trouble)):
             raise Damaged(f"the store {paths.store} is damaged: {trouble}") from trouble

@@ -6,7 +6,6 @@ its server together must not come back together.
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from vedette.errors import Unavailable
 
@@ -18,6 +17,13 @@ EAGER_S = (2.0, 5.0)
 PENDING_S = (10.0, 40.0)  # whoever is accepted has a token within 60 s
 
 Draw = Callable[[float, float], float]  # uniform between two bounds
+
+
+def draw(low: float, high: float) -> float:
+    """The dice of a real device."""
+    from random import SystemRandom  # only one that has to wait needs them
+
+    return SystemRandom().uniform(low, high)
 
 
 class TryLater(Unavailable):
@@ -54,7 +60,11 @@ def retry_after_s(value: str | None, now: datetime) -> float:
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         seconds = float(text[:12])
+    elif not text:
+        return 0.0
     else:
+        from email.utils import parsedate_to_datetime  # slow to import, and hardly any server sends a date
+
         try:
             at = parsedate_to_datetime(text)
         except ValueError:

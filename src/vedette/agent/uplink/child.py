@@ -10,12 +10,12 @@ from vedette.agent import bus, log, menderconf
 from vedette.agent.menderconf import MenderConf
 from vedette.agent.metakeys import CONFIG_SENT
 from vedette.agent.paths import Paths
-from vedette.agent.settings import Settings
 from vedette.agent.store import Store
 from vedette.agent.uplink import auth, deliver, reports, transport
 from vedette.agent.uplink.api import Api
 from vedette.agent.uplink.auth import Token
 from vedette.agent.uplink.backoff import EAGER_ASKS, Draw, NotAccepted, TryLater, delay_s, pending_s
+from vedette.agent.uplink.terms import Terms
 from vedette.clock import Clock
 from vedette.errors import NotFound, VedetteError
 
@@ -67,8 +67,8 @@ class Bell:
 class Child:
     """What the store owes, brought to the server that mender.conf names."""
 
-    def __init__(self, store: Store, paths: Paths, settings: Settings, clock: Clock, bell: Bell, draw: Draw) -> None:
-        self._store, self._paths, self._settings = store, paths, settings
+    def __init__(self, store: Store, paths: Paths, terms: Terms, clock: Clock, bell: Bell, draw: Draw) -> None:
+        self._store, self._paths, self._terms = store, paths, terms
         self._clock, self._bell, self._draw = clock, bell, draw
 
     def run(self) -> float | None:
@@ -77,7 +77,7 @@ class Child:
         try:
             conf = self._configuration(client)
             tls, warnings = transport.tls_context(conf)
-            path = deliver.alert_path(self._settings.alert_url, conf.server_url, warnings.append)
+            path = deliver.alert_path(self._terms.alert_url, conf.server_url, warnings.append)
             self._say_once(warnings)
             self._start_over_elsewhere(conf)
             line = transport.Transport(conf, tls, self._clock)
@@ -93,8 +93,8 @@ class Child:
             failures = self._count(FAILURES)
             return delay_s(
                 failures,
-                cap_s=self._settings.send_alert_max_interval_s,
-                steady_s=self._settings.default_alert_store_resend_interval_s,
+                cap_s=self._terms.send_alert_max_interval_s,
+                steady_s=self._terms.default_alert_store_resend_interval_s,
                 retry_after_s=trouble.retry_after_s,
                 draw=self._draw,
             )
@@ -131,7 +131,7 @@ class Child:
         tokens = client or auth.TokenFile(self._paths.state_dir / "token", conf, self._paths.key)
         api = Api(line, tokens, authenticate)
         alerts = deliver.Alerts(self._store, api, path, log.warn)
-        report = reports.Reports(self._store, api, self._clock, self._settings.confpush_interval, log.warn)
+        report = reports.Reports(self._store, api, self._clock, self._terms.confpush_interval, log.warn)
         end = self._clock.elapsed() + LIFE_S
         spoke = False
         while True:

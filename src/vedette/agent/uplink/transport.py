@@ -52,7 +52,7 @@ class Answer:
 class Transport:
     """Requests to the server of `conf`, one after the other. `close()` when done."""
 
-    def __init__(self, conf: MenderConf, tls: ssl.SSLContext | None, clock: Clock) -> None:
+    def __init__(self, conf: MenderConf, tls: "ssl.SSLContext | None", clock: Clock) -> None:
         self._server = conf.server_url
         self._origin = urlsplit(conf.server_url)
         self._tls = tls
@@ -133,7 +133,7 @@ class Transport:
         return http.client.HTTPConnection(host, self._origin.port, timeout=SILENCE_S)
 
 
-def tls_context(conf: MenderConf) -> tuple[ssl.SSLContext | None, list[str]]:
+def tls_context(conf: MenderConf) -> "tuple[ssl.SSLContext | None, list[str]]":
     """How to speak TLS with the server, None for plain http; and what a person should be warned about."""
     if urlsplit(conf.server_url).scheme == "http":
         return None, [f"{conf.server_url} is not encrypted: anyone on the way can read the alerts and the token"]
