@@ -20,9 +20,19 @@ Row = Mapping[str, Any]
 
 DEVICE_TABLES: Final = frozenset(
     {
-        "device", "auth_set", "attribute", "alert", "subject", "monitor_config", "notification", "delivery", "gap",
-        "device_deployment", "deployment_log", "device_configuration",
-    }  # fmt: skip
+        "device",
+        "auth_set",
+        "attribute",
+        "alert",
+        "subject",
+        "monitor_config",
+        "notification",
+        "delivery",
+        "gap",
+        "device_deployment",
+        "deployment_log",
+        "device_configuration",
+    }
 )
 """Tables whose rows belong to one device: whoever may not see the device may not reach them."""
 
