@@ -61,7 +61,7 @@ async def received(tx: Tx, device: str, limit: int) -> list[Row]:
         " placed AS (SELECT account, sequence,"
         " sequence - row_number() OVER (PARTITION BY account ORDER BY sequence) AS island FROM numbered)"
         " SELECT account, min(sequence) AS first, max(sequence) AS last FROM placed"
-        " GROUP BY account, island ORDER BY account, first LIMIT :limit",
+        " GROUP BY account, island ORDER BY account NULLS FIRST, first LIMIT :limit",
         id=device,
         limit=limit,
     )

@@ -5,7 +5,6 @@ Between two steps Python lets go of its lock and has to win it back from the bus
 step: with a statement for each row, that was half of what a server could take in.
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain
@@ -35,41 +34,42 @@ _decode: Final = msgspec.json.Decoder().decode
 
 
 def _batch(sql: str) -> str:
-    """A statement on the JSON array `:items`, where $0, $1 ... are the values of an item."""
-    return re.sub(r"\$(\d+)", r"json_extract(item.value, '$[\1]')", sql).replace(
-        "{items}", "json_each(:items) AS item CROSS JOIN device ON device.tenant = :tenant AND device.id"
+    """A statement on the JSON array `:items`, whose items begin with a device; only those that are there count."""
+    return sql.replace(
+        "{items}", "{rows:items} {ordered} JOIN device ON device.tenant = :tenant AND device.id = {text:item.0}"
     )
 
 
-_GROUPS: Final = _batch(
-    "SELECT json_group_array(json_array(device.id, device.group_name)) FROM {items} = item.value"
-    " WHERE {visible} AND device.decommissioning = 0"
+_GROUPS: Final = (
+    "SELECT {list:device.id, device.group_name} FROM {rows:items} {ordered} JOIN device"
+    " ON device.tenant = :tenant AND device.id = {text:item} WHERE {visible} AND device.decommissioning = 0"
 )
 _KNOWN: Final = _batch(
-    "SELECT json_group_array(json_array(alert.device, alert.id)) FROM {items} = $0"
-    " CROSS JOIN alert ON alert.tenant = :tenant AND alert.device = $0 AND alert.id = $1 WHERE {visible}"
+    "SELECT {list:alert.device, alert.id} FROM {items} {ordered} JOIN alert ON alert.tenant = :tenant"
+    " AND alert.device = {text:item.0} AND alert.id = {text:item.1} WHERE {visible}"
 )
 _STATES: Final = _batch(
-    "SELECT json_group_array(json_array(subject.device, subject.type, subject.name, subject.level, subject.alert_id,"
-    " subject.at, subject.account, subject.sequence, subject.others, subject.opened_by)) FROM {items} = $0"
-    " CROSS JOIN subject ON subject.tenant = :tenant AND subject.device = $0 AND subject.type = $1"
-    " AND subject.name = $2 WHERE {visible}"
+    "SELECT {list:subject.device, subject.type, subject.name, subject.level, subject.alert_id, subject.at,"
+    " subject.account, subject.sequence, subject.others, subject.opened_by}"
+    " FROM {items} {ordered} JOIN subject ON subject.tenant = :tenant AND subject.device = {text:item.0}"
+    " AND subject.type = {text:item.1} AND subject.name = {text:item.2} WHERE {visible}"
 )
 _SET_STATES: Final = _batch(
     "INSERT INTO subject (tenant, device, type, name, level, open, alert_id, at, account, sequence, others, opened_by)"
-    " SELECT :tenant, $0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM {items} = $0 WHERE {visible}"
+    " SELECT :tenant, {text:item.0}, {text:item.1}, {text:item.2}, {text:item.3}, {int:item.4}, {text:item.5},"
+    " {int:item.6}, {text:item.7}, {int:item.8}, {text:item.9}, {text:item.10} FROM {items} WHERE {visible}"
     " ON CONFLICT (tenant, device, type, name) DO UPDATE SET level = excluded.level,"
     " open = excluded.open, alert_id = excluded.alert_id, at = excluded.at, account = excluded.account,"
     " sequence = excluded.sequence, others = excluded.others, opened_by = excluded.opened_by"
 )
-_COUNT_OPEN: Final = _batch(
-    "UPDATE device SET open_count = max(0, open_count + change.more)"
-    " FROM (SELECT $0 AS id, $1 AS more FROM json_each(:items) AS item) AS change"
+_COUNT_OPEN: Final = (
+    "UPDATE device SET open_count = CASE WHEN open_count + change.more > 0 THEN open_count + change.more ELSE 0 END"
+    " FROM (SELECT {text:item.0} AS id, {int:item.1} AS more FROM {rows:items}) AS change"
     " WHERE {visible} AND device.id = change.id"
 )
 _OWE: Final = _batch(
     "INSERT INTO notification (tenant, device, alert_id, thread, created_at)"
-    " SELECT :tenant, $0, $1, $2, :now FROM {items} = $0 WHERE {visible} ORDER BY item.key"
+    " SELECT :tenant, {text:item.0}, {text:item.1}, {text:item.2}, :now FROM {items} WHERE {visible} ORDER BY item.key"
 )
 
 

@@ -44,7 +44,7 @@ async def of_devices(tx: Tx, device_ids: Iterable[str]) -> list[Row]:
     return await tx.all(
         "SELECT attribute.device, scope, name, value, description, attribute.updated_at FROM attribute"
         " JOIN device ON device.tenant = attribute.tenant AND device.id = attribute.device"
-        " WHERE {visible} AND attribute.tenant = :tenant AND attribute.device IN (SELECT value FROM json_each(:ids))"
+        " WHERE {visible} AND attribute.tenant = :tenant AND attribute.device IN {each:ids}"
         " ORDER BY attribute.device, scope, name",
         ids=_encode(list(device_ids)).decode(),
     )

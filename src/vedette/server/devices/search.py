@@ -31,7 +31,7 @@ SCOPES: Final = ("identity", "inventory", "monitor", "system", "tags")
 class Where:
     """A condition and its parameters."""
 
-    sql: str = "1"
+    sql: str = "TRUE"
     params: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -79,6 +79,13 @@ class _Column:
     sql: str
     comparable: Callable[[Any], object | None]  # None: no device can have such a value
 
+    nullable: bool = False
+
+    @property
+    def each(self) -> str:
+        """The macro for a list of its values."""
+        return "each" if self.comparable is _text else "each_int"
+
 
 def _text(value: Any) -> object | None:
     return value if isinstance(value, str) else None
@@ -109,21 +116,26 @@ _COLUMNS: Final[Mapping[tuple[str, str], _Column]] = {
     ("identity", "id"): _Column("device.id", _text),
     ("identity", "status"): _Column("device.status", _text),
     ("monitor", "alert_count"): _Column("device.open_count", _number),
-    ("monitor", "alerts"): _Column("(device.open_count > 0)", _boolean),
-    ("system", "check_in_time"): _Column("device.check_in_at", _time),
+    ("monitor", "alerts"): _Column("(CASE WHEN device.open_count > 0 THEN 1 ELSE 0 END)", _boolean),
+    ("system", "check_in_time"): _Column("device.check_in_at", _time, nullable=True),
     ("system", "created_ts"): _Column("device.created_at", _time),
-    ("system", "group"): _Column("device.group_name", _text),
+    ("system", "group"): _Column("device.group_name", _text, nullable=True),
     ("system", "updated_ts"): _Column("device.updated_at", _time),
 }
 _ORDERED: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
-_KINDS: Final = {str: "('text')", int: "('integer', 'real')", float: "('integer', 'real')"}
+_KINDS: Final = {str: "{member_text:}", int: "{member_number:}", float: "{member_number:}"}
 _OF_DEVICE: Final = "attribute.tenant = device.tenant AND attribute.device = device.id"
+
+
+def _each(param: str, macro: str = "each") -> str:
+    """The list in a parameter; see db/macros.py."""
+    return f"{{{macro}{param}}}"
 
 
 def of_query(query: DeviceQuery, offline_before: int) -> tuple[str, Mapping[str, object]]:
     """The condition of a page's query."""
     params = _Params()
-    parts = ["1"]
+    parts = ["TRUE"]
     if query.status is not None:
         parts.append(f"device.status = {params.add(query.status)}")
     if query.group is not None:
@@ -151,12 +163,12 @@ def of_predicates(
     params = _Params()
     parts = [_predicate(each, params) for each in predicates]
     if ids:
-        parts.append(f"device.id IN (SELECT value FROM json_each({params.add(json.dumps(list(ids)))}))")
+        parts.append(f"device.id IN {_each(params.add(json.dumps(list(ids))))}")
     if text:
         parts.append(_contains(text, params))
     if has_group is not None:
         parts.append(f"device.group_name IS {'NOT ' if has_group else ''}NULL")
-    return Where(" AND ".join(parts) or "1", params)
+    return Where(" AND ".join(parts) or "TRUE", params)
 
 
 def either_kind(scope: str, attribute: str, text: str) -> Predicate:
@@ -180,12 +192,15 @@ def order_by(sorts: Sequence[Sort]) -> tuple[str, Mapping[str, object]]:
         if column is None:
             params |= {f"s{index}": sort.scope, f"n{index}": sort.attribute}
             sql = (
-                f"(SELECT json_extract(value, '$') FROM attribute WHERE {_OF_DEVICE}"
+                f"(SELECT {{sortable:value}} FROM attribute WHERE {_OF_DEVICE}"
                 f" AND scope = :s{index} AND name = :n{index})"
             )
         else:
             sql = column.sql
-        parts.append(f"{sql} {'DESC' if sort.descending else 'ASC'}")
+        order = "DESC" if sort.descending else "ASC"
+        if column is None or column.nullable:
+            order += " NULLS LAST" if sort.descending else " NULLS FIRST"
+        parts.append(f"{sql} {order}")
     return ", ".join([*parts, "device.id"]), params
 
 
@@ -221,29 +236,27 @@ def _has(predicate: Predicate, kind: str, value: Any, params: _Params) -> str:
         raise Invalid(f"filter on {predicate.attribute!r}: $regex needs a text")
     column = _COLUMNS.get((predicate.scope, predicate.attribute))
     if column is not None:
-        return f"coalesce({_column(column, kind, value, params)}, 0)"
+        return f"coalesce({_column(column, kind, value, params)}, FALSE)"
     where = f"scope = {params.add(predicate.scope)} AND name = {params.add(predicate.attribute)}"
     values = value if kind == "$in" else [value]
     if kind in {"$eq", "$in"}:
         # The first half finds rare values by index; the second looks into lists, which begin with "[".
-        wanted = (
-            f"(SELECT json_each.value FROM json_each({params.add(json.dumps([encoded(each) for each in values]))}))"
-        )
-        member = f"SELECT 1 FROM json_each(attribute.value) AS member WHERE json_quote(member.value) IN {wanted}"
+        wanted = params.add(json.dumps([encoded(each) for each in values]))
+        member = f"SELECT 1 FROM {{members:attribute.value}} WHERE {{member_json:}} IN {_each(wanted, 'each_json')}"
         return (
             f"device.id IN (SELECT attribute.device FROM attribute WHERE attribute.tenant = :tenant AND {where}"
-            f" AND (value IN {wanted} OR (value >= '[' AND value < '\\' AND EXISTS ({member}))))"
+            f" AND (value IN {_each(wanted)} OR (value >= '[' AND value < '\\' AND EXISTS ({member}))))"
         )
     if kind == "$exists":
         return f"EXISTS (SELECT 1 FROM attribute WHERE {_OF_DEVICE} AND {where})"
     if kind == "$regex":
-        test = f"member.type = 'text' AND vedette_regex({params.add(value)}, member.value)"
+        test = f"vedette_regex({params.add(value)}, {{member_text:}})"
     elif type(value) in _KINDS:
-        test = f"member.type IN {_KINDS[type(value)]} AND member.value {_ORDERED[kind]} {params.add(_bindable(value))}"
+        test = f"{_KINDS[type(value)]} {_ORDERED[kind]} {_bound(value, params)}"
     else:
-        return "0"
+        return "FALSE"
     return (
-        f"EXISTS (SELECT 1 FROM attribute, json_each(attribute.value) AS member"
+        f"EXISTS (SELECT 1 FROM attribute CROSS JOIN {{members:attribute.value}}"
         f" WHERE {_OF_DEVICE} AND {where} AND {test})"
     )
 
@@ -252,14 +265,22 @@ def _column(column: _Column, kind: str, value: Any, params: _Params) -> str:
     if kind == "$exists":
         return f"{column.sql} IS NOT NULL"
     if kind == "$regex":
-        return f"vedette_regex({params.add(value)}, {column.sql})" if column.comparable is _text else "0"
+        return f"vedette_regex({params.add(value)}, {column.sql})" if column.comparable is _text else "FALSE"
     if kind == "$in":
         wanted = [each for each in map(column.comparable, value) if each is not None]
-        return f"{column.sql} IN (SELECT value FROM json_each({params.add(json.dumps(wanted))}))"
+        wanted = [int(each) if isinstance(each, float) and each.is_integer() else each for each in wanted]
+        wanted = [each for each in wanted if not isinstance(each, float)]  # the columns have whole numbers
+        return f"{column.sql} IN {_each(params.add(json.dumps(wanted)), column.each)}"
     wanted_value = column.comparable(value)
     if wanted_value is None:
-        return "0"
-    return f"{column.sql} {_ORDERED.get(kind, '=')} {params.add(wanted_value)}"
+        return "FALSE"
+    return f"{column.sql} {_ORDERED.get(kind, '=')} {_bound(wanted_value, params)}"
+
+
+def _bound(value: Any, params: _Params) -> str:
+    """A parameter; a fraction says so itself, for the columns have whole numbers."""
+    name = params.add(_bindable(value))
+    return f"CAST({name} AS numeric)" if isinstance(value, float) else name
 
 
 def _contains(text: str, params: _Params) -> str:
@@ -271,8 +292,9 @@ def _contains(text: str, params: _Params) -> str:
     quoted = json.dumps(text, ensure_ascii=False)[1:-1]
     inside = "".join(f"\\{char}" if char in "\\%_" else char for char in quoted)
     return (
-        f"(device.id LIKE {params.add(escaped + '%')} ESCAPE '\\' OR EXISTS (SELECT 1 FROM attribute WHERE {_OF_DEVICE}"
-        f" AND scope IN ('identity', 'inventory', 'tags') AND value LIKE {params.add(f'%{inside}%')} ESCAPE '\\'))"
+        f"(device.id {{like}} {params.add(escaped + '%')} ESCAPE '\\'"
+        f" OR EXISTS (SELECT 1 FROM attribute WHERE {_OF_DEVICE} AND scope IN ('identity', 'inventory', 'tags')"
+        f" AND value {{like}} {params.add(f'%{inside}%')} ESCAPE '\\'))"
     )
 
 

@@ -11,7 +11,7 @@ _DEVICE = (
     " device.created_at, device.updated_at"
 )
 _NAME = (
-    "(SELECT json_extract(value, '$') FROM attribute WHERE attribute.tenant = device.tenant"
+    "(SELECT {plain:value} FROM attribute WHERE attribute.tenant = device.tenant"
     " AND attribute.device = device.id AND (scope, name) IN (VALUES ('tags', 'name'), ('inventory', 'hostname'))"
     " ORDER BY scope DESC LIMIT 1) AS name"
 )
@@ -89,7 +89,7 @@ async def auth_set_by_key(tx: Tx, device_id: str, pubkey: str) -> Row | None:
 async def pending_devices(tx: Tx, at_most: int) -> int:
     """How many devices wait to be accepted; counts no further than `at_most`."""
     found: int = await tx.value(
-        "SELECT count(*) FROM (SELECT 1 FROM device WHERE {visible} AND status = 'pending' LIMIT :at_most)",
+        "SELECT count(*) FROM (SELECT 1 FROM device WHERE {visible} AND status = 'pending' LIMIT :at_most) AS found",
         at_most=at_most,
     )
     return found

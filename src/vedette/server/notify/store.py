@@ -15,7 +15,7 @@ _encode = msgspec.json.Encoder().encode
 async def undecided_tenants(tx: Tx, limit: int) -> set[str]:
     """Whose alerts are the oldest that somebody may have to hear of."""
     rows = await tx.all(
-        "SELECT DISTINCT tenant FROM (SELECT tenant FROM notification ORDER BY id LIMIT :limit)", limit=limit
+        "SELECT DISTINCT tenant FROM (SELECT tenant FROM notification ORDER BY id LIMIT :limit) AS oldest", limit=limit
     )
     return {row["tenant"] for row in rows}
 
@@ -31,7 +31,7 @@ async def decide(
     rows = await tx.all(
         "SELECT notification.*, device.group_name FROM notification"
         " JOIN device ON device.tenant = notification.tenant AND device.id = notification.device"
-        " WHERE notification.tenant IN (SELECT value FROM json_each(:tenants))"
+        " WHERE notification.tenant IN {each:tenants}"
         " ORDER BY notification.id LIMIT :limit",
         limit=limit,
         tenants=_encode(list(tenants)).decode(),
@@ -43,7 +43,7 @@ async def decide(
         (delivery for row in rows for delivery in deliveries(row)),
     )
     await tx.execute(
-        "DELETE FROM notification WHERE id IN (SELECT value FROM json_each(:ids))",
+        "DELETE FROM notification WHERE id IN {each_int:ids}",
         ids=_encode([row["id"] for row in rows]).decode(),
     )
     return len(rows)
@@ -68,7 +68,7 @@ async def lease(tx: Tx, now: int, until: int, beyond: int, limit: int) -> list[R
 async def renew(tx: Tx, ids: Iterable[int], until: int) -> None:
     """Keep what was leased for longer."""
     await tx.execute(
-        "UPDATE delivery SET due_at = :until WHERE state = 'due' AND id IN (SELECT value FROM json_each(:ids))",
+        "UPDATE delivery SET due_at = :until WHERE state = 'due' AND id IN {each_int:ids}",
         ids=_encode(list(ids)).decode(),
         until=until,
     )
