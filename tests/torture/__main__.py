@@ -19,6 +19,8 @@ from crashes import Story, crash_everywhere, site
 from vedette.agent import log
 
 SHOW_S = 30.0
+EXAMPLES = 50
+"""Of each kind of life, for each story."""
 
 
 def main(arguments: list[str]) -> int:
@@ -58,11 +60,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _lives(seed: int) -> int:
-    """The randomized life of a log, with as many examples as one story takes seconds."""
-    from life_of_a_log import live
+    """The randomized lives of a log, of one whose lines belong together, and of a directory full of them."""
+    from life_of_a_log import HardLife, live
+    from life_of_events import EventfulLife
+    from life_of_many import ManyLives
 
-    live(examples=100, seed=seed)
-    return 100
+    machines = HardLife, EventfulLife, ManyLives
+    for machine in machines:
+        live(machine, examples=EXAMPLES, seed=seed)
+    return EXAMPLES * len(machines)
 
 
 if __name__ == "__main__":

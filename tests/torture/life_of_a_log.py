@@ -10,7 +10,7 @@ import shutil
 
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from test_follow_file import Life, Reader
 
 from vedette.agent.follow.generation import BLOCK_BYTES
@@ -51,7 +51,7 @@ class HardLife(Life):
         self.part = b""  # of the line that is being written
         self.place: Position | None = None
         self.kept = 0  # lines that were committed
-        self.reader = ByteReader(self.log)
+        self.reader = self._new_reader(None)
 
     @initialize()
     def begin(self) -> None:
@@ -117,8 +117,7 @@ class HardLife(Life):
     @rule(delete=st.booleans())
     def wipe(self, delete: bool) -> None:
         """What is not committed is gone with the file."""
-        self.read()
-        self.commit()
+        self._handle()
         super().wipe(delete)
         self.commit()
 
@@ -129,8 +128,7 @@ class HardLife(Life):
         old = [path for path in self.directory.glob("app.log.*") if path.suffix != ".gz"]
         if not old:
             return
-        self.read()
-        self.commit()
+        self._handle()
         oldest = max(old, key=lambda path: int(path.suffix[1:]))
         self.gzips += 1
         oldest.with_name(f"old-{self.gzips}.gz").write_bytes(gzip.compress(oldest.read_bytes()))
@@ -140,8 +138,7 @@ class HardLife(Life):
     @rule()
     def swap_the_link(self) -> None:
         """The path leads elsewhere from now on; what was behind it was handled."""
-        self.read()
-        self.commit()
+        self._handle()
         self.links += 1
         (self.top / f"data-{self.links}").mkdir()
         (self.top / "next").symlink_to(f"data-{self.links}")
@@ -161,13 +158,21 @@ class HardLife(Life):
             self.seen += self.reader.drain()
             self.log.chmod(0o600)
 
+    def _handle(self) -> None:
+        """All that is there is read, and that is committed."""
+        self.read()
+        self.commit()
+
     def _line(self, line: bytes) -> None:
         self.number += 1
         if b"%d" in line:
             line = line.replace(b"%d", b"%d" % self.number)
         self._bytes(line + b"\n")
-        self.written.append(_as_read(self.part + line))
+        self._wrote(self.part + line)
         self.part, self.partial = b"", ""
+
+    def _wrote(self, line: bytes) -> None:
+        self.written.append(as_read(line))
 
     def _bytes(self, data: bytes) -> None:
         with self.log.open("ab") as file:
@@ -176,41 +181,40 @@ class HardLife(Life):
 
     def _unfinished(self) -> None:
         if self.part:
-            self.written.append(_as_read(self.part))
+            self._wrote(self.part)
         self.part, self.partial = b"", ""
         self.fresh = True
 
     def _open_again(self) -> None:
         self.reader.close()
-        self.reader = ByteReader(self.log, self.place)
+        self.reader = self._new_reader(self.place)
+
+    def _new_reader(self, place: Position | None) -> Reader:
+        return ByteReader(self.log, place)
 
     def teardown(self) -> None:
         try:
             self._line(b"end")
-            self.seen += self.reader.drain()
+            self._handle()
             assert self.seen == self.written
         finally:
             self.reader.close()
             shutil.rmtree(self.top)
 
 
-def _as_read(line: bytes) -> str:
+def as_read(line: bytes) -> str:
     """NUL bytes at its start are a hole, a carriage return at its end belongs to the newline."""
     return shown(line.lstrip(b"\0").removesuffix(b"\r"))
 
 
-def live(*, examples: int, seed: int | None = None) -> None:
+def live(machine: type[RuleBasedStateMachine] = HardLife, *, examples: int, seed: int | None = None) -> None:
     """So many lives; with a seed always the same."""
     chosen = settings(
         max_examples=examples, stateful_step_count=25, deadline=None, database=None, derandomize=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )  # fmt: skip
-    machine = HardLife if seed is None else _seeded(seed)
-    run_state_machine_as_test(machine, settings=chosen)
+    run_state_machine_as_test(machine if seed is None else _seeded(machine, seed), settings=chosen)
 
 
-def _seeded(number: int) -> type[HardLife]:
-    class Seeded(HardLife):
-        pass
-
-    return seed(number)(Seeded)
+def _seeded(machine: type[RuleBasedStateMachine], number: int) -> type[RuleBasedStateMachine]:
+    return seed(number)(type("Seeded", (machine,), {}))

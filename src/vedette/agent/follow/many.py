@@ -119,6 +119,7 @@ class ManySource:
             for key, read_files in self._read.items():
                 if path not in self._starts[key] and (position := file.position(key)) is not None:
                     self._starts[key][path] = position
+                    self._over.discard(path)
                     self._news = True
                 read_files.add(path)
             if file.more:
@@ -201,6 +202,7 @@ class ManySource:
                 moved = self._files[name].hand_over(identity, path)
                 for key in moved:
                     self._starts[key].pop(name, None)
+                self._over.add(name)  # the place is kept under the new name; it must not be found under both
         file = FileSource(path, self._loop, self._inotify, self._context, self._file_ready, self._rule)
         self._files[path] = file
         for key, starts in self._starts.items():
