@@ -1,17 +1,14 @@
-"""`make bench`: measure, print, write RESULTS.md. `python -m bench intake peers` runs the parts it names."""
+"""`make bench`: measure, print, put into RESULTS.md. `python -m bench intake peers` runs the parts it names; the others'
+sections of RESULTS.md stay as they are.
+"""
 
-import os
-import platform
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
-from bench import ingest, peers, road, scan
+from bench import ingest, peers, results, road, scan
 from bench.markdown import table
 from vedette.demo.stage import Stage
-
-RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def say(text: str) -> None:
@@ -19,28 +16,16 @@ def say(text: str) -> None:
 
 
 def main() -> None:
-    """Run the parts that were named, or the usual ones. RESULTS.md grows with each: a failure costs only its part."""
+    """Run the parts that were named, or the usual ones. Each is written down when it ends: a failure costs only it."""
     names = sys.argv[1:] or list(USUAL)
     if unknown := set(names) - PARTS.keys():
         sys.exit(f"no part {min(unknown)!r}, only {', '.join(PARTS)}")
-    lines = heading()
     for name in names:
         say(f"{name} ...")
         with Stage(say) as stage:
-            lines += PARTS[name](stage)
-        RESULTS.write_text("\n".join(lines))
-    print("\n".join(lines))
-
-
-def heading() -> list[str]:
-    machine = f"{os.cpu_count()} shared cores, {platform.machine()}, Linux {platform.release().partition('-')[0]}"
-    return [
-        "# What was measured",
-        "",
-        f"By `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine}, Python {platform.python_version()}.",
-        "Load generator, server and agent share the machine. Numbers of one run; expect 20 % between runs.",
-        "",
-    ]
+            lines = PARTS[name](stage)
+        results.put(name, lines, order=tuple(PARTS))
+        print("\n".join(lines), flush=True)
 
 
 def of_the_road(stage: Stage) -> list[str]:
@@ -111,7 +96,12 @@ def of_the_intake(stage: Stage) -> list[str]:
 
 # Not `scan`: it has not run to its end yet, and a command that people type should. `peers` needs what it measures.
 USUAL: Final = ("road", "intake")
-PARTS: Final = {"road": of_the_road, "intake": of_the_intake, "peers": peers.measure, "scan": scan.measure}
+PARTS: Final[dict[str, Callable[[Stage], list[str]]]] = {
+    "road": of_the_road,
+    "intake": of_the_intake,
+    "peers": peers.measure,
+    "scan": scan.measure,
+}
 
 
 if __name__ == "__main__":
