@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vedette.errors import Unavailable
 from vedette.server.access import api as access_api
 from vedette.server.access import pages as access_pages
+from vedette.server.access import personal_tokens_api, role_api, second_factor_api, settings_api
 from vedette.server.alerts import api as alerts_api
 from vedette.server.alerts import pages as alerts_pages
 from vedette.server.audit import api as audit_api
@@ -48,6 +49,10 @@ def routes() -> list[BaseRoute]:
         *HEALTH,
         *audit_api.ROUTES,
         *access_api.ROUTES,
+        *settings_api.ROUTES,
+        *personal_tokens_api.ROUTES,
+        *second_factor_api.ROUTES,
+        *role_api.ROUTES,
         *devices_api.ROUTES,
         *alerts_api.ROUTES,
         *notify_api.ROUTES,
@@ -99,7 +104,7 @@ async def _health(request: Request) -> Response:
     """Can the database be asked? 503 when not."""
 
     async def ask(tx: Tx) -> int:
-        count: int = await tx.value("SELECT count(*) FROM (SELECT 1 FROM tenant LIMIT 1)")
+        count: int = await tx.value("SELECT count(*) FROM (SELECT 1 FROM tenant LIMIT 1) AS found")
         return count
 
     if await services(request).db.read(SYSTEM, ask) < 1:

@@ -31,6 +31,9 @@ class Services:
     passwords: Passwords
     logins_of_account: Limit
     logins_from_address: Limit
+    codes: Limit  # of second factors, by user
+    recoveries_of_account: Limit
+    recoveries_from_address: Limit
     check_ins: CheckIns
 
 
@@ -57,6 +60,9 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             passwords=passwords,
             logins_of_account=Limit(clock, burst=10, every_s=30),
             logins_from_address=Limit(clock, burst=30, every_s=10),
+            codes=Limit(clock, burst=5, every_s=60),
+            recoveries_of_account=Limit(clock, burst=3, every_s=600),
+            recoveries_from_address=Limit(clock, burst=20, every_s=60),
             check_ins=CheckIns(),
         )
     finally:

@@ -11,6 +11,7 @@ import pytest
 
 from vedette.errors import Denied, NotFound, Unauthenticated
 from vedette.model import ConfiguredCheck, Level
+from vedette.server.access.permissions_table import of_everybody
 from vedette.server.alerts import intake, service
 from vedette.server.alerts.service import StoredAlert
 from vedette.server.caller import Caller
@@ -263,7 +264,7 @@ async def test_a_configuration_replaces_the_one_before(services: Services) -> No
 
 async def test_the_switch_is_the_tenants_and_an_administrators(services: Services) -> None:
     def caller(scope: UserScope, role: str) -> Caller:
-        return Caller(scope=scope, user_id="u", email="u@example.com", session="s", roles=(role,))
+        return Caller(scope=scope, user_id="u", email="u@example.com", session="s", rights=of_everybody(role))
 
     assert await service.email_enabled(services, OURS)
     await service.set_email_enabled(services, caller(OURS, "RBAC_ROLE_PERMIT_ALL"), False)

@@ -19,6 +19,7 @@ from aiosmtpd.smtp import SMTP
 from vedette.clock import FakeClock
 from vedette.errors import NotFound
 from vedette.server.access import service as access
+from vedette.server.access.permissions_table import of_everybody
 from vedette.server.access.roles import ADMIN, OBSERVER
 from vedette.server.alerts import intake
 from vedette.server.alerts import service as alerts
@@ -290,7 +291,7 @@ async def test_connections_are_used_again(desk: Desk, port: int) -> None:
 
 
 async def test_switched_off_means_no_mail_and_a_reason(desk: Desk, port: int) -> None:
-    admin = Caller(scope=desk.scope, user_id="u", email="ann@example.com", session="s", roles=(ADMIN,))
+    admin = Caller(scope=desk.scope, user_id="u", email="ann@example.com", session="s", rights=of_everybody(ADMIN))
     await alerts.set_email_enabled(desk.services, admin, False)
     box = Mailbox()
     async with box.listening(port), desk.running():
@@ -544,7 +545,7 @@ async def test_the_trace_is_for_who_may_see_the_device(desk: Desk, port: int) ->
     carl = await desk.add_user("carl@example.com", (OBSERVER,))
 
     def caller(scope: UserScope, *roles: str) -> Caller:
-        return Caller(scope=scope, user_id=carl.id, email=carl.email, session="", roles=roles)
+        return Caller(scope=scope, user_id=carl.id, email=carl.email, session="", rights=of_everybody(*roles))
 
     async with Mailbox().listening(port), desk.running():
         await desk.alert()

@@ -15,6 +15,7 @@ from vedette.clock import FakeClock
 from vedette.errors import TooMany
 from vedette.server.access import service as access
 from vedette.server.access import sessions
+from vedette.server.access.permissions import SEE_ALERTS
 from vedette.server.app import make_app
 from vedette.server.caller import Caller
 from vedette.server.db import UserScope
@@ -150,7 +151,7 @@ def test_a_form_that_makes_no_sense_gets_a_sentence(tmp_path: Path, body: str) -
 
 async def stream(site: Site) -> tuple[Caller, AsyncIterator[bytes]]:
     token = await site.token()
-    caller = await sessions.caller(site.services, token)
+    caller = (await sessions.caller(site.services, token)).within(SEE_ALERTS)
     headers = [(b"authorization", f"Bearer {token}".encode())]
     request = Request({"type": "http", "method": "GET", "path": "/live", "headers": headers, "services": site.services})
     return caller, live.events(request, caller, site.services.live.subscribe(caller.scope))
@@ -200,7 +201,7 @@ def test_streams_are_bounded_for_each_user_and_counted_down(tmp_path: Path) -> N
     async def story(site: Site) -> None:
         streams = live.Streams()
         token = await site.token()
-        caller = await sessions.caller(site.services, token)
+        caller = (await sessions.caller(site.services, token)).within(SEE_ALERTS)
         headers = [(b"authorization", f"Bearer {token}".encode())]
         scope = {"type": "http", "method": "GET", "path": "/live", "headers": headers, "services": site.services}
         answers = [await streams.answer(Request(scope), caller) for _ in range(live.MAX_STREAMS)]

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from vedette.errors import Invalid, Unauthenticated
 from vedette.server.access import service
+from vedette.server.access.permissions import ANYBODY
 from vedette.server.access.roles import ADMIN
 from vedette.server.access.service import User
 from vedette.server.caller import Caller
@@ -23,6 +24,7 @@ class LoginBody(msgspec.Struct):
     """What may come with a login; some clients send nothing."""
 
     no_expiry: bool | None = None
+    token2fa: str | None = None
 
 
 class NewUser(msgspec.Struct):
@@ -46,8 +48,8 @@ async def login(request: Request) -> Response:
     email, password = _basic(request.headers.get("authorization", ""))
     body = await decode_or_none(request, LoginBody)
     address = request.client.host if request.client else ""
-    no_expiry = bool(body and body.no_expiry)
-    token = await service.login(services(request), email, password, address, no_expiry=no_expiry)
+    no_expiry, code = bool(body and body.no_expiry), (body and body.token2fa) or ""
+    token = await service.login(services(request), email, password, address, code=code, no_expiry=no_expiry)
     # Clients compare the type as a whole, so it has no charset.
     return Response(token.encode(), headers={"Content-Type": "application/jwt", "Cache-Control": "no-store"})
 
@@ -76,10 +78,9 @@ async def list_users(request: Request, caller: Caller) -> Response:
 
 
 async def add_user(request: Request, caller: Caller) -> Response:
-    service.require_admin(caller)
     new = await decode(request, NewUser)
-    roles = [ADMIN] if not new.roles else new.roles
-    user = await service.create_user(services(request), caller.scope, new.email, new.password, roles)
+    roles = [ADMIN] if new.roles is None else new.roles
+    user = await service.create_user(services(request), caller.scope, new.email, new.password, roles, by=caller)
     return Response(status_code=201, headers={"Location": f"{USERADM}/users/{user.id}"})
 
 
@@ -155,8 +156,8 @@ def _dump(user: User) -> dict[str, Any]:
         "email": user.email,
         "created_ts": timestamp(user.created_at),
         "updated_ts": timestamp(user.updated_at),
-        "verified": True,
-        "tfa_status": "disabled",
+        "verified": user.verified,
+        "tfa_status": user.second_factor,
         "roles": user.roles,
     }
     if user.login_at is not None:
@@ -166,7 +167,7 @@ def _dump(user: User) -> dict[str, Any]:
 
 ROUTES: Final = [
     public_route(f"{USERADM}/auth/login", {"POST": login}),
-    user_route(f"{USERADM}/auth/logout", {"POST": logout}),
+    user_route(f"{USERADM}/auth/logout", {"POST": logout}, needs=ANYBODY),
     user_route(f"{USERADM}/users", {"GET": list_users, "POST": add_user}),
     user_route(f"{USERADM}/users/{{id}}", {"GET": get_user, "PUT": put_user, "DELETE": delete_user}),
     user_route("/api/management/v1/tenantadm/user/tenant", {"GET": own_tenant}),

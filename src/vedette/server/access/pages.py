@@ -7,6 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from vedette.errors import TooMany, Unauthenticated, VedetteError
 from vedette.server.access import service
+from vedette.server.access.permissions import ANYBODY
 from vedette.server.caller import Caller
 from vedette.server.http.routes import COOKIE, caller_of, require_same_origin, services
 from vedette.server.web.pages import page
@@ -23,7 +24,7 @@ async def _home(request: Request) -> Response:
 async def _form(request: Request) -> Response:
     back = local_path(request.query_params.get("next", ""))
     try:
-        await caller_of(request)
+        await caller_of(request, ANYBODY)
     except VedetteError:
         return _login_page(request, address="", back=back)
     return see_other(back)
@@ -76,5 +77,5 @@ def _is_https(request: Request) -> bool:
 ROUTES: Final = [
     public_page_route("/", {"GET": _home}),
     public_page_route("/login", {"GET": _form, "POST": _login}),
-    page_route("/logout", {"POST": _logout}),
+    page_route("/logout", {"POST": _logout}, needs=ANYBODY),
 ]

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
-from vedette.errors import Conflict, Denied, Invalid, NotFound, Unacceptable, Unauthenticated
-from vedette.server.access import store
+from vedette.errors import Conflict, Invalid, NotFound, Unacceptable, Unauthenticated
+from vedette.server.access import personal_tokens, role_service, second_factor, store, user_tokens
 from vedette.server.access.limits import neighbourhood
 from vedette.server.access.passwords import check_rules
-from vedette.server.access.roles import ADMIN, check_roles
-from vedette.server.access.signer import ISSUER, LIFETIME_S
+from vedette.server.access.permissions import EVERYTHING, MANAGE_USERS, SEE_ALERTS, SEE_USERS, Groups
+from vedette.server.access.roles import ADMIN
+from vedette.server.access.signer import LIFETIME_S
+from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.db import SYSTEM, Row, Tx, UserScope
 from vedette.server.services import Services
@@ -23,8 +25,8 @@ from vedette.server.times import datetime_of, micros
 
 MAX_SESSIONS: Final = 10
 DEFAULT_TENANT: Final = "default"
+ADDONS: Final = user_tokens.ADDONS
 TAKEN: Final = "user with a given email already exists"
-ADDONS: Final = [{"name": name, "enabled": True} for name in ("configure", "troubleshoot", "monitor")]
 _EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _TENANT_NAME: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,128}")
 
@@ -50,6 +52,22 @@ class User:
     created_at: datetime
     updated_at: datetime
     login_at: datetime | None
+    home: str = ""  # the tenant he belongs to, where that is another
+    verified: bool = True  # whether it is known that he reads the mails of his address
+    second_factor: str = "disabled"  # disabled, unverified, enabled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """A user who might be told of an alert."""
+
+    id: str
+    email: str
+    groups: Groups  # whose alerts he may see
+
+    def sees(self, group: str | None) -> bool:
+        """Whether he may see the alerts of a device in `group`; None: in none."""
+        return self.groups is None or group in self.groups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +94,14 @@ async def create_tenant(services: Services, name: str) -> Tenant:
         raise Invalid(f"tenant name {name[:200]!r}: give 1 to 128 printable characters")
     now = services.clock.now()
     made = Tenant(id=secrets.token_hex(12), name=name, token=secrets.token_urlsafe(32), status="active", created_at=now)
-    if not await services.db.write(SYSTEM, store.add_tenant, made.id, name, made.token, micros(now)):
-        raise Conflict(f"there is a tenant {name!r} already")
+
+    async def work(tx: Tx) -> None:
+        if not await store.add_tenant(tx, made.id, name, made.token, micros(now)):
+            raise Conflict(f"there is a tenant {name!r} already")
+        thing, change = audit.tenant(made.id, name), audit.diff("tenant", None, {"name": name, "status": made.status})
+        await audit.record(tx, services, audit.COMMAND_LINE, "create", thing, change, tenant_id=made.id)
+
+    await services.db.write(SYSTEM, work)
     return made
 
 
@@ -136,32 +160,61 @@ async def own_tenant(services: Services, scope: UserScope) -> Tenant:
 
 
 async def create_user(
-    services: Services, scope: UserScope, email: str, password: str, roles: Sequence[str] = (ADMIN,)
+    services: Services,
+    scope: UserScope,
+    email: str,
+    password: str,
+    roles: Sequence[str] = (ADMIN,),
+    *,
+    by: Caller | None = None,
 ) -> User:
     """A new user of the tenant of `scope`.
 
+    Args:
+        by: who makes him; None: the one who runs the server.
     Raises:
         Unacceptable: the address is no address or taken, the password is no good one, a role does not exist.
+        Denied: `by` may not give these roles.
     """
     email = check_email(email)
-    check_roles(roles)
     check_rules(password, email)
+    await services.db.read(scope, role_service.check, roles, by)  # before the work of hashing
     hashed = await services.passwords.hash(password)
     user_id, now = str(uuid4()), services.clock.now()
-    if not await services.db.write(scope, store.add_user, user_id, email, hashed, json.dumps(list(roles)), micros(now)):
-        raise Unacceptable(TAKEN)
-    return User(id=user_id, email=email, roles=tuple(roles), created_at=now, updated_at=now, login_at=None)
+    verified = not services.settings.smtp  # without mails nobody could ever prove it
+
+    async def work(tx: Tx) -> None:
+        await role_service.check(tx, roles, by)
+        names = json.dumps(list(roles))
+        if not await store.add_user(tx, user_id, email, hashed, names, micros(now), verified=verified):
+            raise Unacceptable(TAKEN)
+        change = audit.diff("user", None, {"email": email, "roles": list(roles)})
+        await audit.record(tx, services, by or audit.COMMAND_LINE, "create", audit.user(user_id, email), change)
+
+    await services.db.write(scope, work)
+    return User(
+        id=user_id, email=email, roles=tuple(roles), created_at=now, updated_at=now, login_at=None, verified=verified
+    )
 
 
 async def users(services: Services, caller: Caller) -> Sequence[User]:
     """Everybody of the caller's tenant, by address."""
-    require_admin(caller)
+    caller.require(SEE_USERS)
     return [_user(row) for row in await services.db.read(caller.scope, store.users)]
 
 
-async def recipients(services: Services, tenant: str) -> Sequence[User]:
-    """Everybody of a tenant, for the server's own use: who might be told of an alert."""
-    return [_user(row) for row in await services.db.read(UserScope(tenant), store.users)]
+async def recipients(services: Services, tenant: str) -> Sequence[Recipient]:
+    """Everybody of a tenant who may see some alert, for the server's own use: who might be told of one."""
+
+    async def work(tx: Tx) -> list[Recipient]:
+        found = []
+        for row in await store.users(tx):
+            rights = await role_service.rights(tx, json.loads(row["roles"]))
+            groups = rights.groups(SEE_ALERTS) if rights.may(SEE_ALERTS) else frozenset()
+            found.append(Recipient(id=row["id"], email=row["email"], groups=groups))
+        return found
+
+    return await services.db.read(UserScope(tenant), work)
 
 
 async def accounts(services: Services) -> Sequence[Account]:
@@ -184,7 +237,7 @@ async def user(services: Services, caller: Caller, user_id: str) -> User:
         NotFound: no such user in the caller's tenant.
     """
     if user_id != caller.user_id:
-        require_admin(caller)
+        caller.require(SEE_USERS)
     row = await services.db.read(caller.scope, store.user, user_id)
     if row is None:
         raise NotFound("user not found")
@@ -215,10 +268,12 @@ async def change_user(services: Services, caller: Caller, user_id: str, change: 
         raise Invalid("no update information provided")
     own = user_id == caller.user_id
     if not own or change.roles is not None:
-        require_admin(caller)
+        caller.require(MANAGE_USERS)
     row = await services.db.read(caller.scope, store.user, user_id)
     if row is None:
         raise NotFound("user not found")
+    if row["home"] != caller.scope.tenant and (change.email is not None or change.password is not None):
+        raise Unacceptable("this user belongs to another tenant; only his roles can be changed here")
     if change.password is not None and not own:
         raise Unacceptable("password cannot be modified")
     email = row["email"] if change.email is None else check_email(change.email)
@@ -231,7 +286,6 @@ async def change_user(services: Services, caller: Caller, user_id: str, change: 
         hashed = await services.passwords.hash(change.password)
     roles = json.loads(row["roles"])
     if change.roles is not None:
-        check_roles(change.roles)
         roles = list(change.roles)
     now = micros(services.clock.now())
 
@@ -241,8 +295,23 @@ async def change_user(services: Services, caller: Caller, user_id: str, change: 
             raise NotFound("user not found")
         if before["password_hash"] != row["password_hash"] or before["roles"] != row["roles"]:
             raise Conflict("the user was changed at the same time; look at it and try again")
-        if not await store.change_user(tx, user_id, email, hashed, json.dumps(roles), now):
+        await role_service.check(tx, roles, caller, json.loads(row["roles"]))
+        was = {"email": row["email"], "roles": json.loads(row["roles"]), "password": row["password_hash"]}
+        text = audit.diff("user", was, {"email": email, "roles": roles, "password": hashed})
+        await audit.record(tx, services, caller, "update", audit.user(user_id, row["email"]), text)
+        if not own:
+            await _require_power_over(tx, caller, row)
+        if ADMIN not in roles:
+            await _require_other_admin(tx, row)
+        if row["home"] != caller.scope.tenant:
+            await store.set_roles(tx, user_id, json.dumps(roles), now)
+            tx.after_commit(services.user_tokens.doubt)
+            return
+        verified = row["verified"] == 1 if email == row["email"] else not services.settings.smtp
+        if not await store.change_user(tx, user_id, email, hashed, json.dumps(roles), now, verified=verified):
             raise Unacceptable(TAKEN)
+        if change.password is not None:
+            await personal_tokens.forget_all(tx, services, user_id)
         for session in await store.sessions(tx, user_id):
             if session != caller.session:
                 await store.remove_session(tx, user_id, session)
@@ -254,21 +323,54 @@ async def change_user(services: Services, caller: Caller, user_id: str, change: 
 
 
 async def remove_user(services: Services, caller: Caller, user_id: str) -> None:
-    """Remove a user and end his sessions; also when there is no such user."""
-    require_admin(caller)
+    """Remove a user and end his sessions; also when there is no such user.
+
+    One of another tenant is no longer a member of this one.
+
+    Raises:
+        Unacceptable: he is the last administrator.
+        Denied: he may do everything, and the caller may not.
+    """
+    caller.require(MANAGE_USERS)
 
     async def apply(tx: Tx) -> None:
+        row = await store.user(tx, user_id)
+        if row is None:
+            return
+        await _require_power_over(tx, caller, row)
+        await _require_other_admin(tx, row)
+        gone = audit.diff("user", {"email": row["email"], "roles": json.loads(row["roles"])}, None)
+        await audit.record(tx, services, caller, "delete", audit.user(user_id, row["email"]), gone)
+        if row["home"] != caller.scope.tenant:
+            await store.remove_member(tx, user_id)
+            tx.after_commit(services.user_tokens.doubt)
+            return
         for session in await store.sessions(tx, user_id):
             tx.after_commit(partial(services.user_tokens.forget, session))
+        await personal_tokens.forget_all(tx, services, user_id)
         await store.remove_user(tx, user_id)
 
     await services.db.write(caller.scope, apply)
 
 
+async def _require_power_over(tx: Tx, caller: Caller, row: Row) -> None:
+    """Only who may do everything changes or removes somebody who may: his address is the way to his password."""
+    if (await role_service.rights(tx, json.loads(row["roles"]))).everything:
+        caller.require(EVERYTHING)
+
+
+async def _require_other_admin(tx: Tx, row: Row) -> None:
+    """A tenant keeps somebody who may do everything. Raises Unacceptable."""
+    if ADMIN not in json.loads(row["roles"]):
+        return
+    others = [each for each in await store.users(tx) if each["id"] != row["id"] and each["home"] == row["tenant"]]
+    if not any(ADMIN in json.loads(each["roles"]) for each in others):
+        raise Unacceptable(f"this is the last user with the role {ADMIN}; give it to somebody else first")
+
+
 def require_admin(caller: Caller) -> None:
-    """Raises Denied with the text that clients know."""
-    if ADMIN not in caller.roles:
-        raise Denied("forbidden by role-based access control")
+    """For what only somebody may do who may do everything. Raises Denied with the text that clients know."""
+    caller.require(EVERYTHING)
 
 
 def check_email(email: str) -> str:
@@ -285,13 +387,17 @@ def check_email(email: str) -> str:
 # --- sessions --------------------------------------------------------------------------------------------------------
 
 
-async def login(services: Services, email: str, password: str, address: str, *, no_expiry: bool = False) -> str:
+async def login(
+    services: Services, email: str, password: str, address: str, *, code: str = "", no_expiry: bool = False
+) -> str:
     """A token for the user with this e-mail and password.
 
     Args:
+        code: of the second factor, if he has one.
         address: where it is tried from; tries are limited for each address and each account.
     Raises:
         Unauthenticated: they do not belong together. Takes the same time whether or not the account exists.
+        CodeNeeded: they do, but a code is missing or wrong.
         TooMany: too many failures lately.
     """
     if not password:  # some clients ask with an empty password first, to learn how to log in: never an attempt
@@ -306,6 +412,7 @@ async def login(services: Services, email: str, password: str, address: str, *, 
         raise Unauthenticated("unauthorized")
     services.logins_from_address.give_back(address)
     services.logins_of_account.give_back(account)
+    await second_factor.at_login(services, row["tenant"], row["id"], code[:32])
     return await _start_session(services, row, no_expiry=no_expiry)
 
 
@@ -314,22 +421,7 @@ async def _start_session(services: Services, found: Row, *, no_expiry: bool) -> 
     now = services.clock.now()
     expires = None if no_expiry else now + timedelta(seconds=LIFETIME_S)
     session = str(uuid4())
-    claims: dict[str, Any] = {
-        "jti": session,
-        "sub": user_id,
-        "iss": ISSUER,
-        "iat": int(now.timestamp()),
-        "nbf": int(now.timestamp()),
-        "scp": "mender.*",
-        "mender.user": True,
-        "mender.tenant": tenant,
-        "mender.plan": "enterprise",
-        "mender.trial": False,
-        "mender.addons": ADDONS,
-    }
-    if expires is not None:
-        claims["exp"] = int(expires.timestamp())
-    token = services.signer.sign(claims)
+    token = user_tokens.sign(services, tenant=tenant, user_id=user_id, token_id=session, now=now, expires=expires)
 
     async def apply(tx: Tx) -> None:
         now_there = await store.user(tx, user_id)
@@ -348,10 +440,11 @@ async def logout(services: Services, caller: Caller) -> None:
     """End the session the caller speaks through; its token is dead from now on."""
 
     async def apply(tx: Tx) -> None:
-        await store.remove_session(tx, caller.user_id, caller.session)
+        if not await store.remove_session(tx, caller.user_id, caller.session):
+            await personal_tokens.end(tx, services, caller)
         tx.after_commit(partial(services.user_tokens.forget, caller.session))
 
-    await services.db.write(caller.scope, apply)
+    await services.db.write(UserScope(caller.home) if caller.home else caller.scope, apply)
 
 
 def _tenant(row: Row) -> Tenant:
@@ -372,4 +465,7 @@ def _user(row: Row) -> User:
         created_at=datetime_of(row["created_at"]),
         updated_at=datetime_of(row["updated_at"]),
         login_at=datetime_of(row["login_at"]),
+        home=row["home"],
+        verified=row["verified"] == 1,
+        second_factor={None: "disabled", 0: "unverified"}.get(row["second_factor"], "enabled"),
     )

@@ -24,6 +24,7 @@ class Claims(msgspec.Struct, frozen=True):
     sub: str
     exp: int | None = None  # unix seconds; None: never
     tenant: str = msgspec.field(name="mender.tenant", default="")
+    home: str = msgspec.field(name="vedette.home", default="")  # of a user who acts in another tenant than his own
     user: bool = msgspec.field(name="mender.user", default=False)
     device: bool = msgspec.field(name="mender.device", default=False)
 

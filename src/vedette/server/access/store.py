@@ -47,25 +47,45 @@ async def own_tenant(tx: Tx) -> Row | None:
     return await tx.one("SELECT id, name, token, status, created_at FROM tenant WHERE id = :tenant")
 
 
-async def add_user(tx: Tx, user_id: str, email: str, password_hash: str, roles: str, now: int) -> bool:
+async def add_user(
+    tx: Tx, user_id: str, email: str, password_hash: str, roles: str, now: int, *, verified: bool
+) -> bool:
     """False: the address is taken, here or in another tenant."""
     count = await tx.execute(
-        'INSERT INTO "user" (tenant, id, email, password_hash, roles, created_at, updated_at)'
-        " VALUES (:tenant, :id, :email, :password_hash, :roles, :now, :now) ON CONFLICT DO NOTHING",
-        id=user_id, email=email, password_hash=password_hash, roles=roles, now=now,
+        'INSERT INTO "user" (tenant, id, email, password_hash, roles, created_at, updated_at, verified)'
+        " VALUES (:tenant, :id, :email, :password_hash, :roles, :now, :now, :verified) ON CONFLICT DO NOTHING",
+        id=user_id, email=email, password_hash=password_hash, roles=roles, now=now, verified=int(verified),
     )  # fmt: skip
     return count == 1
 
 
-_USER = "id, email, password_hash, roles, created_at, updated_at, login_at"
+_FACTOR = (
+    '(SELECT enabled FROM second_factor WHERE second_factor.tenant = "user".tenant'
+    ' AND second_factor.user_id = "user".id) AS second_factor'
+)
+_USER = (
+    'SELECT "user".tenant, "user".tenant AS home, "user".id, email, password_hash, roles, created_at, updated_at,'
+    f' login_at, verified, {_FACTOR} FROM "user" WHERE tenant = :tenant'
+)
+_MEMBER = (
+    "SELECT member.tenant, member.home, member.user_id AS id, email, password_hash, member.roles, member.created_at,"
+    f" updated_at, login_at, verified, {_FACTOR} FROM member"
+    ' JOIN "user" ON "user".tenant = member.home AND "user".id = member.user_id'
+    " WHERE member.tenant = :tenant"
+)
 
 
 async def users(tx: Tx) -> list[Row]:
-    return await tx.all(f'SELECT {_USER} FROM "user" WHERE tenant = :tenant ORDER BY email')
+    """Everybody who may act in the tenant; `home` is where he belongs."""
+    return await tx.all(f"{_USER} UNION ALL {_MEMBER} ORDER BY email")
 
 
 async def user(tx: Tx, user_id: str) -> Row | None:
-    return await tx.one(f'SELECT {_USER} FROM "user" WHERE tenant = :tenant AND id = :id', id=user_id)
+    return await tx.one(f'{_USER} AND "user".id = :id UNION ALL {_MEMBER} AND member.user_id = :id', id=user_id)
+
+
+async def remove_member(tx: Tx, user_id: str) -> int:
+    return await tx.execute("DELETE FROM member WHERE tenant = :tenant AND user_id = :id", id=user_id)
 
 
 async def all_users(tx: Tx) -> list[Row]:
@@ -85,13 +105,15 @@ async def user_by_email(tx: Tx, email: str) -> Row | None:
     )
 
 
-async def change_user(tx: Tx, user_id: str, email: str, password_hash: str, roles: str, now: int) -> int:
+async def change_user(
+    tx: Tx, user_id: str, email: str, password_hash: str, roles: str, now: int, *, verified: bool
+) -> int:
     """How many were changed: none when the address was taken in the meantime."""
     return await tx.execute(
-        'UPDATE "user" SET email = :email, password_hash = :password_hash, roles = :roles, updated_at = :now'
-        " WHERE tenant = :tenant AND id = :id"
+        'UPDATE "user" SET email = :email, password_hash = :password_hash, roles = :roles, updated_at = :now,'
+        " verified = :verified WHERE tenant = :tenant AND id = :id"
         ' AND NOT EXISTS (SELECT 1 FROM "user" AS other WHERE other.email = :email AND other.id != :id)',
-        id=user_id, email=email, password_hash=password_hash, roles=roles, now=now,
+        id=user_id, email=email, password_hash=password_hash, roles=roles, now=now, verified=int(verified),
     )  # fmt: skip
 
 
@@ -129,13 +151,33 @@ async def remove_session(tx: Tx, user_id: str, session: str) -> int:
     )
 
 
-async def session_user(tx: Tx, user_id: str, session: str) -> Row | None:
-    """The user of a live session of an active tenant."""
+async def session_user(tx: Tx, user_id: str, session: str, acts_in: str) -> Row | None:
+    """The user of a live session of an active tenant, who acts in the tenant `acts_in` by it."""
     return await tx.one(
-        'SELECT "user".email, "user".roles FROM session'
+        'SELECT "user".email, "user".roles, 0 AS personal FROM session'
         ' JOIN "user" ON "user".tenant = session.tenant AND "user".id = session.user_id'
         " JOIN tenant ON tenant.id = session.tenant"
         " WHERE session.tenant = :tenant AND session.user_id = :user AND session.id = :id"
-        " AND tenant.status = 'active'",
-        user=user_id, id=session,
+        " AND tenant.status = 'active' AND coalesce(session.acts_in, session.tenant) = :acts_in",
+        user=user_id, id=session, acts_in=acts_in,
     )  # fmt: skip
+
+
+async def set_roles(tx: Tx, user_id: str, roles: str, now: int) -> None:
+    """Of a user, or of a member whose home is another tenant."""
+    await tx.execute(
+        'UPDATE "user" SET roles = :roles, updated_at = :now WHERE tenant = :tenant AND id = :id',
+        id=user_id, roles=roles, now=now,
+    )  # fmt: skip
+    await tx.execute(
+        "UPDATE member SET roles = :roles WHERE tenant = :tenant AND user_id = :id", id=user_id, roles=roles
+    )
+
+
+async def member(tx: Tx, user_id: str) -> Row | None:
+    """What a user of another tenant is in this one."""
+    return await tx.one(
+        "SELECT member.home, member.roles, tenant.status AS tenant_status FROM member"
+        " JOIN tenant ON tenant.id = member.tenant WHERE member.tenant = :tenant AND member.user_id = :id",
+        id=user_id,
+    )

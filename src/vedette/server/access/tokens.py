@@ -36,6 +36,7 @@ class TokenCache(Generic[T]):
         self._entries: dict[str, Verified[T]] = {}  # in order of their last check
         self._by_subject: dict[str, set[str]] = {}
         self.get = self._entries.get  # the hot path: no call in between
+        self.doubts = 0  # how often something was forgotten or doubted: what was read before may be old
 
     def put(self, token: str, verified: Verified[T]) -> None:
         """Remember `token`, in place of what was known of it."""
@@ -47,8 +48,15 @@ class TokenCache(Generic[T]):
 
     def forget(self, subject: str) -> None:
         """What is known of the tokens of `subject` no longer holds."""
+        self.doubts += 1
         for token in tuple(self._by_subject.get(subject, ())):
             self._drop(token)
+
+    def doubt(self) -> None:
+        """What is known of any token may no longer hold: all are asked again of the database."""
+        self.doubts += 1
+        for verified in self._entries.values():
+            verified.fresh_until = 0.0
 
     def __len__(self) -> int:
         return len(self._entries)

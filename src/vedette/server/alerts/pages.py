@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vedette.server.access.roles import ADMIN
+from vedette.server.access.permissions import MANAGE_DEVICES, SEE_ALERTS
 from vedette.server.alerts import excerpt, service
 from vedette.server.alerts.service import StoredAlert
 from vedette.server.caller import Caller
@@ -35,7 +35,7 @@ async def _device(request: Request, caller: Caller) -> Response:
         "alerts/device.html",
         now=use.clock.now(),
         email=caller.email,
-        admin=ADMIN in caller.roles,
+        manages=caller.rights.reach(MANAGE_DEVICES, device.group),
         device=device,
         offline_after=devices.OFFLINE_AFTER,
         open=open_now.items,
@@ -72,7 +72,7 @@ def _download(text: str, media_type: str, name: str) -> Response:
 
 
 ROUTES: Final = [
-    page_route("/devices/{device}", {"GET": _device}),
-    page_route("/devices/{device}/alerts/{alert}/text", {"GET": _text}),
-    page_route("/devices/{device}/alerts/{alert}/json", {"GET": _json}),
+    page_route("/devices/{device}", {"GET": _device}, needs=SEE_ALERTS),
+    page_route("/devices/{device}/alerts/{alert}/text", {"GET": _text}, needs=SEE_ALERTS),
+    page_route("/devices/{device}/alerts/{alert}/json", {"GET": _json}, needs=SEE_ALERTS),
 ]

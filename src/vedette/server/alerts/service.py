@@ -13,7 +13,7 @@ import msgspec
 
 from vedette.errors import Invalid, NotFound, Unauthenticated
 from vedette.model import Alert, ConfiguredCheck, Level, Origin, Subject
-from vedette.server.access import service as access
+from vedette.server.access.permissions import SWITCH_ALERTS
 from vedette.server.alerts import ids, store
 from vedette.server.caller import Caller
 from vedette.server.db import DeviceScope, Row, Tx, UserScope
@@ -174,7 +174,7 @@ async def set_email_enabled(services: Services, caller: Caller, enabled: bool) -
     Raises:
         Denied: only who may change everything may do this.
     """
-    access.require_admin(caller)
+    caller.require(SWITCH_ALERTS)
     await services.db.write(caller.scope, store.set_email_enabled, enabled)
 
 

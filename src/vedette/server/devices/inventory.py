@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from vedette.errors import Changed, Invalid, NotFound, Unauthenticated
-from vedette.server.access.service import require_admin
+from vedette.errors import Changed, Denied, Invalid, NotFound, Unauthenticated
+from vedette.server.access.permissions import FORBIDDEN
 from vedette.server.caller import Caller
 from vedette.server.db import DeviceScope, Row, Tx, UserScope
 from vedette.server.devices import attribute_store, store
@@ -106,7 +106,6 @@ def _difference(
 
 async def clear(services: Services, caller: Caller, device_id: str) -> None:
     """Forget what a device has reported; also when there is no such device."""
-    require_admin(caller)
     await services.db.write(caller.scope, attribute_store.clear, device_id, "inventory")
 
 
@@ -128,7 +127,6 @@ async def set_tags(
         Changed: `match` is not what `tags_etag` says now.
         Invalid: too many tags.
     """
-    require_admin(caller)
     now = micros(services.clock.now())
     wanted = {each.name: each for each in given}
 
@@ -174,10 +172,12 @@ async def set_group(services: Services, caller: Caller, device_ids: Sequence[str
 
     Raises:
         Invalid: no name for a group.
+        Denied: not a group that the caller may do this with.
     """
-    require_admin(caller)
     if group is not None:
         check_group(group)
+        if caller.scope.groups is not None and group not in caller.scope.groups:
+            raise Denied(FORBIDDEN)  # others would see the device from then on, and the caller not
 
     async def work(tx: Tx) -> int:
         found = 0
@@ -196,7 +196,6 @@ async def set_group(services: Services, caller: Caller, device_ids: Sequence[str
 
 async def leave_group(services: Services, caller: Caller, group: str, device_ids: Collection[str] | None) -> int:
     """Take these devices, or all (None), out of `group`. How many were in it."""
-    require_admin(caller)
 
     async def work(tx: Tx) -> int:
         members = await attribute_store.members(tx, group)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from vedette.errors import Conflict, Invalid
 from vedette.server.access import service as access
-from vedette.server.access.roles import ADMIN
+from vedette.server.access.permissions import MANAGE_DEVICES, SEE_DEVICES
 from vedette.server.caller import Caller
 from vedette.server.devices import service
 from vedette.server.devices.service import DeviceQuery
@@ -63,7 +63,7 @@ async def _list(request: Request, caller: Caller) -> Response:
         if key not in totals:
             totals[key] = (await service.list_devices(use, caller.scope, query(key, per_page=1))).total
     tenant = None
-    if not (shown.total or text or group or view.key) and ADMIN in caller.roles:
+    if not (shown.total or text or group or view.key) and caller.rights.reach(MANAGE_DEVICES, None):
         tenant = await access.own_tenant(use, caller.scope)
     return page(
         request,
@@ -80,7 +80,7 @@ async def _list(request: Request, caller: Caller) -> Response:
         group=group,
         tenant=tenant,
         server=use.settings.base_url,
-        admin=ADMIN in caller.roles,
+        manages=lambda device: caller.rights.reach(MANAGE_DEVICES, device.group),
     )
 
 
@@ -103,6 +103,6 @@ async def _decide(request: Request, caller: Caller) -> Response:
 
 
 ROUTES: Final = [
-    page_route("/devices", {"GET": _list}),
-    page_route("/devices/{device}/status", {"POST": _decide}),
+    page_route("/devices", {"GET": _list}, needs=SEE_DEVICES),
+    page_route("/devices/{device}/status", {"POST": _decide}, needs=MANAGE_DEVICES),
 ]

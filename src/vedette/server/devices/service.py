@@ -8,7 +8,6 @@ from uuid import uuid4
 import msgspec
 
 from vedette.errors import Conflict, Invalid, NotFound
-from vedette.server.access.service import require_admin
 from vedette.server.caller import Caller
 from vedette.server.db import Row, Tx, UserScope
 from vedette.server.devices import attribute_store, authentication, proof, search, store
@@ -91,7 +90,6 @@ async def set_auth_status(services: Services, caller: Caller, device_id: str, au
         NotFound: no such device or authentication set.
         Invalid: no such status, or not from the one it has.
     """
-    require_admin(caller)
     if status not in _TO:
         raise Invalid("incorrect device status")
 
@@ -119,7 +117,6 @@ async def dismiss(services: Services, caller: Caller, device_id: str, auth_id: s
     Raises:
         NotFound: no such device or authentication set.
     """
-    require_admin(caller)
 
     async def work(tx: Tx) -> None:
         row = await store.device(tx, device_id)
@@ -139,7 +136,6 @@ async def decommission(services: Services, caller: Caller, device_id: str) -> No
     Raises:
         NotFound: no such device.
     """
-    require_admin(caller)
 
     async def work(tx: Tx) -> None:
         row = await store.device(tx, device_id)
@@ -160,7 +156,7 @@ async def preauthorize(
         Invalid: no such identity or key can be.
         AlreadyThere: the identity is known, and `force` was not given.
     """
-    require_admin(caller)
+    caller.require_whole_tenant()  # it is in no group yet
     _, pem = proof.public_key(pubkey)
     canonical = proof.canonical_identity(msgspec.json.encode(dict(identity)).decode())
     digest, now = proof.identity_hash(canonical), micros(services.clock.now())
@@ -192,7 +188,6 @@ async def drop_token(services: Services, caller: Caller, token_id: str) -> None:
     Raises:
         NotFound: no such live token.
     """
-    require_admin(caller)
 
     async def work(tx: Tx) -> None:
         device_id = await store.drop_token(tx, token_id)

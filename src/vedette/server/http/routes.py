@@ -14,7 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from vedette.errors import Denied, Unauthenticated, VedetteError
 from vedette.server.access import sessions
+from vedette.server.access.permissions import FORBIDDEN, SEE_DEVICES, Call
 from vedette.server.caller import Caller
+from vedette.server.db import Tx
 from vedette.server.http.answers import problem, refusal
 from vedette.server.http.body import JSON_TYPE, bounded, check_announced
 from vedette.server.services import Services
@@ -28,24 +30,30 @@ COOKIE: Final = "JWT"
 
 
 def user_route(
-    path: str, handlers: Mapping[str, UserHandler], *, refused: Refused | None = None, consumes: str = JSON_TYPE
+    path: str,
+    handlers: Mapping[str, UserHandler],
+    *,
+    needs: Call | None = None,
+    refused: Refused | None = None,
+    consumes: str = JSON_TYPE,
 ) -> Route:
-    """A route for users who are logged in.
+    """A route for users who are logged in and may make this call.
 
     Args:
         handlers: by method; HEAD and OPTIONS are added.
+        needs: the call of the API that does the same, where this is none of it; see `access.permissions`.
         refused: makes the response to an error; the default is the error body of the API.
         consumes: the content type that bodies must have.
     """
 
     def with_caller(handler: UserHandler) -> PublicHandler:
         async def answer(request: Request) -> Response:
-            return await handler(request, await caller_of(request))
+            return await handler(request, await caller_of(request, needs))
 
         return answer
 
     wrapped = {method: with_caller(handler) for method, handler in handlers.items()}
-    return Route(path, _Endpoint(wrapped, refused, consumes))
+    return Route(path, _Endpoint(wrapped, refused, consumes, needs))
 
 
 def public_route(
@@ -61,11 +69,12 @@ def services(request: Request) -> Services:
     return value
 
 
-async def caller_of(request: Request) -> Caller:
-    """The user whose token came with `request`, in the header or in the cookie.
+async def caller_of(request: Request, needs: Call | None = None) -> Caller:
+    """The user whose token came with `request`, with what he may reach in this call, or in the call `needs`.
 
     Raises:
         Unauthenticated: there is none, or it is not valid now.
+        Denied: he may not do this, or not with the device in the path, which he sees.
         Denied: it came in a cookie, and a page of another site may have made the browser send it.
     """
     header = request.headers.get("authorization")
@@ -77,7 +86,32 @@ async def caller_of(request: Request) -> Caller:
         token = request.cookies[COOKIE]
     else:
         raise Unauthenticated("Authorization not present in header")
-    return await sessions.caller(services(request), token)
+    who = await sessions.caller(services(request), token)
+    call = needs or (request.method, request.scope["path"])
+    caller = who.within(call)
+    if request.method not in SAFE and caller.scope.groups is not None:
+        await _refuse_what_is_only_seen(request, who, caller)
+    return caller
+
+
+async def _refuse_what_is_only_seen(request: Request, who: Caller, caller: Caller) -> None:
+    """A device that the caller sees, but may not do this with, is refused and not denied to exist. Raises Denied."""
+    device = request.path_params.get("device") or request.path_params.get("id")
+    if device is None or not who.may(SEE_DEVICES):
+        return
+    seen = who.within(SEE_DEVICES)
+    if seen.scope == caller.scope:
+        return
+    groups = caller.scope.groups or frozenset()
+    group = await services(request).db.read(seen.scope, _group_of, device)
+    if group is not None and group[0] not in groups:
+        raise Denied(FORBIDDEN)
+
+
+async def _group_of(tx: Tx, device: str) -> tuple[str | None] | None:
+    """The group of a device that can be seen."""
+    row = await tx.one("SELECT group_name FROM device WHERE {visible} AND id = :id", id=device)
+    return None if row is None else (row["group_name"],)
 
 
 def bearer(header: str | None) -> str:
@@ -120,7 +154,10 @@ def _netloc(url: str) -> str:
 class _Endpoint:
     """An ASGI application for one path."""
 
-    def __init__(self, handlers: Mapping[str, PublicHandler], refused: Refused | None, consumes: str) -> None:
+    def __init__(
+        self, handlers: Mapping[str, PublicHandler], refused: Refused | None, consumes: str, needs: Call | None = None
+    ) -> None:
+        self.needs = needs
         self._handlers = dict(handlers)
         if "GET" in handlers:
             self._handlers.setdefault("HEAD", handlers["GET"])

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from vedette.errors import Invalid
 from vedette.model import Details
 from vedette.server.access import service as access
-from vedette.server.access.roles import ADMIN
+from vedette.server.access.permissions import ANYBODY, MANAGE_DEVICES, SEE_ALERTS, SWITCH_ALERTS
 from vedette.server.alerts import excerpt
 from vedette.server.alerts import service as alerts
 from vedette.server.caller import Caller
@@ -49,7 +49,8 @@ async def _settings(request: Request, caller: Caller) -> Response:
         smtp=bool(use.settings.smtp),
         tenant=await access.own_tenant(use, caller.scope),
         server=use.settings.base_url,
-        admin=ADMIN in caller.roles,
+        switches=caller.may(SWITCH_ALERTS),
+        connects=caller.rights.reach(MANAGE_DEVICES, None),
     )
 
 
@@ -62,7 +63,7 @@ async def _switch(request: Request, caller: Caller) -> Response:
 
 
 ROUTES: Final = [
-    page_route("/devices/{device}/alerts/{alert}", {"GET": _alert}),
-    page_route("/settings", {"GET": _settings}),
-    page_route("/settings/alert-email", {"POST": _switch}),
+    page_route("/devices/{device}/alerts/{alert}", {"GET": _alert}, needs=SEE_ALERTS),
+    page_route("/settings", {"GET": _settings}, needs=ANYBODY),
+    page_route("/settings/alert-email", {"POST": _switch}, needs=SWITCH_ALERTS),
 ]

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from vedette.errors import NotFound
-from vedette.server.access import roles
 from vedette.server.access import service as access
+from vedette.server.access.permissions import SEE_USERS
 from vedette.server.alerts import service as alerts
 from vedette.server.caller import Caller
 from vedette.server.db import SYSTEM, Row, UserScope
@@ -70,9 +70,11 @@ async def decide(services: Services, limit: int) -> int:
     return await services.db.write(SYSTEM, store.decide, limit, tenants, of_alert)
 
 
-def _delivery(row: Row, user: access.User, now: int, *, email_enabled: bool, configured: bool) -> Mapping[str, object]:
+def _delivery(
+    row: Row, user: access.Recipient, now: int, *, email_enabled: bool, configured: bool
+) -> Mapping[str, object]:
     state, reason = decisions.at_first(
-        email_enabled=email_enabled, configured=configured, visible=_sees(user, row["group_name"])
+        email_enabled=email_enabled, configured=configured, visible=user.sees(row["group_name"])
     )
     return {
         "tenant": row["tenant"],
@@ -89,11 +91,6 @@ def _delivery(row: Row, user: access.User, now: int, *, email_enabled: bool, con
     }
 
 
-def _sees(user: access.User, group: str | None) -> bool:
-    groups = roles.visible_groups(user.roles)
-    return groups is None or group in groups
-
-
 async def attempt(services: Services, row: Row, send: Send, policy: Policy) -> Outcome:
     """Try one delivery that is leased; the outcome says what was wrong with it.
 
@@ -106,7 +103,7 @@ async def attempt(services: Services, row: Row, send: Send, policy: Policy) -> O
     if row["attempts"] and services.clock.now() - datetime_of(row["created_at"]) > policy.give_up:
         return decisions.too_old(policy, row["reason"])
     user = next((each for each in await access.recipients(services, row["tenant"]) if each.id == row["user_id"]), None)
-    if user is None or not _sees(user, row["group_name"]):
+    if user is None or not user.sees(row["group_name"]):
         return decisions.withdrawn(decisions.GONE)
     try:
         stored = await alerts.alert(services, UserScope(row["tenant"], None), row["device"], row["alert_id"])
@@ -162,7 +159,7 @@ async def told(services: Services, caller: Caller, device_id: str, alert_id: str
     await alerts.alert(services, caller.scope, device_id, alert_id)
     rows = await services.db.read(caller.scope, store.of_alert, device_id, alert_id)
     decided = bool(rows) or not await services.db.read(caller.scope, store.undecided, device_id, alert_id)
-    complete = roles.ADMIN in caller.roles
+    complete = caller.may(SEE_USERS)
     seen = (_delivered(row) for row in rows if complete or row["user_id"] == caller.user_id)
     return Told(tuple(seen), decided, complete)
 

@@ -15,6 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from vedette.errors import TooMany, VedetteError
+from vedette.server.access.permissions import SEE_ALERTS
 from vedette.server.caller import Caller
 from vedette.server.http.routes import caller_of, services, user_route
 from vedette.server.live import Changed, Subscription
@@ -67,7 +68,7 @@ async def events(request: Request, caller: Caller, subscription: Subscription) -
         except StopAsyncIteration:
             return
         try:
-            if (await caller_of(request)).scope != caller.scope:
+            if (await caller_of(request, SEE_ALERTS)).scope != caller.scope:
                 return  # the page comes back at once, with what its user may see now
         except VedetteError:  # logged out, or the database is gone: the page tries again
             return
@@ -96,4 +97,4 @@ class _Stream(StreamingResponse):
             self._release()
 
 
-ROUTES: Final = [user_route("/live", {"GET": Streams().answer})]
+ROUTES: Final = [user_route("/live", {"GET": Streams().answer}, needs=SEE_ALERTS)]

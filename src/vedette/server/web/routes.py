@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from vedette.errors import Invalid, TooMany, Unauthenticated, VedetteError
+from vedette.server.access.permissions import EVERYTHING, Call
 from vedette.server.http.answers import refusal
 from vedette.server.http.body import FORM_TYPE
 from vedette.server.http.routes import PublicHandler, UserHandler, public_route, services, user_route
@@ -33,9 +34,13 @@ TEXTS: Final[Mapping[int, str]] = {
 }
 
 
-def page_route(path: str, handlers: Mapping[str, UserHandler]) -> Route:
-    """A page for users who are logged in; others are sent to the login and come back."""
-    return user_route(path, handlers, refused=_refused, consumes=FORM_TYPE)
+def page_route(path: str, handlers: Mapping[str, UserHandler], *, needs: Call = EVERYTHING) -> Route:
+    """A page for users who are logged in and may make the call `needs`; others are sent to the login and come back.
+
+    Args:
+        needs: of `access.permissions`; who does not say it makes a page for administrators.
+    """
+    return user_route(path, handlers, needs=needs, refused=_refused, consumes=FORM_TYPE)
 
 
 def public_page_route(path: str, handlers: Mapping[str, PublicHandler]) -> Route:
@@ -64,7 +69,7 @@ def see_other(path: str) -> Response:
 
 def local_path(text: str, otherwise: str = "/devices") -> str:
     """`text` if it is a path on this server, so that nobody can be led elsewhere by a link to us."""
-    return text if _LOCAL.fullmatch(text) else otherwise
+    return text if _LOCAL.fullmatch(text) and text.isprintable() else otherwise
 
 
 def here(request: Request) -> str:

@@ -1,0 +1,52 @@
+"""The JSON of personal access tokens (docs/compatibility.md)."""
+
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vedette.server.access import personal_tokens
+from vedette.server.access.personal_tokens import PersonalToken
+from vedette.server.caller import Caller
+from vedette.server.http import decode, json_response, services, user_route
+from vedette.wire.outgoing import timestamp
+
+PREFIX: Final = "/api/management/v1/useradm/settings/tokens"
+
+
+class NewToken(msgspec.Struct):
+    """A token to be made."""
+
+    name: str
+    expires_in: int | None = None
+
+
+async def list_tokens(request: Request, caller: Caller) -> Response:
+    return json_response([_dump(each) for each in await personal_tokens.tokens(services(request), caller)])
+
+
+async def add_token(request: Request, caller: Caller) -> Response:
+    new = await decode(request, NewToken)
+    token = await personal_tokens.create(services(request), caller, new.name, new.expires_in or 0)
+    return Response(token.encode(), headers={"Content-Type": "application/jwt", "Cache-Control": "no-store"})
+
+
+async def remove_token(request: Request, caller: Caller) -> Response:
+    await personal_tokens.remove(services(request), caller, request.path_params["id"])
+    return Response(status_code=204)
+
+
+def _dump(token: PersonalToken) -> dict[str, Any]:
+    out: dict[str, Any] = {"id": token.id, "name": token.name, "created_ts": timestamp(token.created_at)}
+    if token.used_at is not None:
+        out["last_used"] = timestamp(token.used_at)
+    if token.expires_at is not None:
+        out["expiration_date"] = timestamp(token.expires_at)
+    return out
+
+
+ROUTES: Final = [
+    user_route(PREFIX, {"GET": list_tokens, "POST": add_token}),
+    user_route(f"{PREFIX}/{{id}}", {"DELETE": remove_token}),
+]

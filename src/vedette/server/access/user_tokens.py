@@ -1,0 +1,31 @@
+"""What the token of a user says, whether it is that of a session or one he has made for a program."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from vedette.server.access.signer import ISSUER
+from vedette.server.services import Services
+
+ADDONS: Final = [{"name": name, "enabled": True} for name in ("configure", "troubleshoot", "monitor")]
+
+
+def sign(
+    services: Services, *, tenant: str, user_id: str, token_id: str, now: datetime, expires: datetime | None
+) -> str:
+    """A token for a user; `expires` None: it does not by itself."""
+    claims: dict[str, Any] = {
+        "jti": token_id,
+        "sub": user_id,
+        "iss": ISSUER,
+        "iat": int(now.timestamp()),
+        "nbf": int(now.timestamp()),
+        "scp": "mender.*",
+        "mender.user": True,
+        "mender.tenant": tenant,
+        "mender.plan": "enterprise",
+        "mender.trial": False,
+        "mender.addons": ADDONS,
+    }
+    if expires is not None:
+        claims["exp"] = int(expires.timestamp())
+    return services.signer.sign(claims)
