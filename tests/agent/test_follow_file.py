@@ -21,7 +21,8 @@ from hypothesis.stateful import (
 
 from vedette.agent.follow.file import FileSource
 from vedette.agent.follow.generation import BLOCK_BYTES
-from vedette.agent.follow.inotify import Inotify, steps
+from vedette.agent.follow.inotify import Inotify
+from vedette.agent.follow.pathwatch import steps
 from vedette.agent.follow.position import Position
 from vedette.agent.loop import Loop
 

@@ -7,7 +7,8 @@ import sys
 from typing import Final
 
 from vedette.agent import log, metakeys
-from vedette.agent.follow.inotify import Inotify, PathWatch
+from vedette.agent.follow.inotify import Inotify
+from vedette.agent.follow.pathwatch import PathWatch
 from vedette.agent.host import Host, Process
 from vedette.agent.loop import Loop, Timer
 from vedette.agent.paths import Paths

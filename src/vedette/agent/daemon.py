@@ -14,7 +14,8 @@ from vedette.agent import lean, log
 from vedette.agent import settings as settings_file
 from vedette.agent.clockwatch import ClockWatch
 from vedette.agent.courier import Courier
-from vedette.agent.follow.inotify import CREATE, DELETE, ENTRIES, Inotify, PathWatch
+from vedette.agent.follow.inotify import CREATE, DELETE, ENTRIES, Inotify
+from vedette.agent.follow.pathwatch import PathWatch
 from vedette.agent.host import KILL_AFTER_S, Host
 from vedette.agent.loop import Loop, Timer
 from vedette.agent.paths import Paths

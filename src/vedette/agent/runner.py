@@ -12,7 +12,8 @@ from uuid import UUID
 from vedette.agent import checkfiles, log, metakeys
 from vedette.agent.checkfiles import CheckFile, Problem
 from vedette.agent.checks import Check, Watch, World, build, is_watch
-from vedette.agent.follow.inotify import Inotify, PathWatch
+from vedette.agent.follow.inotify import Inotify
+from vedette.agent.follow.pathwatch import PathWatch
 from vedette.agent.host import Host
 from vedette.agent.ledger import Ledger
 from vedette.agent.loop import Loop

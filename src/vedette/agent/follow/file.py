@@ -14,8 +14,9 @@ from typing import Final
 from vedette.agent import log
 from vedette.agent.follow.events import Patience, Rule
 from vedette.agent.follow.generation import Generation
-from vedette.agent.follow.inotify import Inotify, PathWatch
+from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.lines import Block
+from vedette.agent.follow.pathwatch import PathWatch
 from vedette.agent.follow.position import Position
 from vedette.agent.loop import Loop, Timer
 from vedette.errors import Unavailable

@@ -19,8 +19,8 @@ from vedette.agent.follow.inotify import (
     MOVED_FROM,
     MOVED_TO,
     Inotify,
-    PathWatch,
 )
+from vedette.agent.follow.pathwatch import PathWatch
 
 MAX_DIRECTORIES: Final = 1000
 """Looked into for one pattern."""
