@@ -18,6 +18,13 @@ FOR_OBSERVERS = {  # what changes nothing of others, or only asks
     ("POST", "/api/management/v2/inventory/filters/search"),
     ("POST", "/api/management/v2/devauth/devices/search"),
     ("POST", "/logout"),
+    ("POST", "/api/management/v1/useradm/settings"),  # everybody's, in the compatible API
+    ("POST", "/api/management/v1/useradm/settings/me"),
+    ("POST", "/api/management/v1/useradm/settings/tokens"),
+    ("DELETE", "/api/management/v1/useradm/settings/tokens/{id}"),
+    ("PUT", "/api/management/v1/useradm/2faverify"),
+    ("POST", "/api/management/v1/useradm/users/{id}/2fa/enable"),
+    ("POST", "/api/management/v1/useradm/users/{id}/2fa/disable"),
 }
 FORM = "application/x-www-form-urlencoded"
 
