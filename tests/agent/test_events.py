@@ -101,7 +101,7 @@ def test_an_event_without_end_takes_no_memory(line: bytes) -> None:
 
 
 def test_context_is_lines_and_the_event_is_whole() -> None:
-    block = Block(data=b"a\nb\r\n c\nd\n e\n", first=7, context=((6, b"z"),), events=(0, 2, 8))
+    block = Block(data=b"a\nb\r\n c\nd\n e\n", first=7, context=b"z\n", events=(0, 2, 8))
     assert block.line(2) == b"b\n c"
     assert block.at(2) == Line(8, "b\n c")
     assert block.before(2, 30) == (Line(6, "z"), Line(7, "a"))

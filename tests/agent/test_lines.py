@@ -73,9 +73,9 @@ def test_flush_gives_the_line_that_will_never_end() -> None:
 
 def test_neighbours_reach_back_over_reads() -> None:
     context = Context(3)
-    assert context.add(1, b"1\n2\n3\n4\n") == 4
-    assert context.add(5, b"5\r\n") == 1
-    block = Block(data=b"6\n7\n8\n9\n", first=6, context=context.lines())
+    context.add(b"1\n2\n3\n4\n")
+    context.add(b"5\r\n")
+    block = Block(data=b"6\n7\n8\n9\n", first=6, context=context.data)
     assert block.before(2, 3) == (Line(4, "4"), Line(5, "5"), Line(6, "6"))
     assert block.before(6, 2) == (Line(7, "7"), Line(8, "8"))
     assert block.before(0, 0) == ()
@@ -90,7 +90,7 @@ def test_neighbours_are_the_lines_around(parts: list[bytes], count: int, data: s
     lines = [text(line) for line in lines_of(raw)]
     index = data.draw(st.integers(0, len(lines) - 1))
     start = len(b"".join(line + b"\n" for line in raw.split(b"\n")[:index]))
-    block = Block(data=raw, first=1, context=())
+    block = Block(data=raw, first=1, context=b"")
     assert [text(line) for line in block.lines] == lines
     numbered = [Line(number, line) for number, line in enumerate(lines, 1)]
     assert block.at(start) == numbered[index]
@@ -100,7 +100,7 @@ def test_neighbours_are_the_lines_around(parts: list[bytes], count: int, data: s
 
 def test_what_people_read_is_text() -> None:
     assert text(b"a\xff\0b") == "a\ufffd\ufffdb"
-    long = Block(data=b"x" * MAX_LINE + b"\ny\n" + b"x" * MAX_LINE + b"\n", first=1, context=())
+    long = Block(data=b"x" * MAX_LINE + b"\ny\n" + b"x" * MAX_LINE + b"\n", first=1, context=b"")
     assert [len(line.data) for line in (*long.before(MAX_LINE + 1, 1), *long.after(MAX_LINE + 1, 1))] == [
         MAX_CONTEXT_LINE
     ] * 2

@@ -11,8 +11,8 @@ from typing import IO, Final
 
 from vedette.agent import states
 from vedette.agent.checks.log import LogCheck
-from vedette.agent.follow.file import rotated
 from vedette.agent.follow.lines import Block, Context, Splitter
+from vedette.agent.follow.rotation import rotated
 from vedette.agent.linetime import time_of
 from vedette.agent.match import Engine
 from vedette.agent.states import QUIET, Now, State
@@ -159,8 +159,9 @@ def _blocks(stream: IO[bytes], context: int, out: Outcome) -> Iterator[Block]:
         out.bytes += len(data)
         whole = splitter.feed(data) if data else splitter.flush()
         if whole:
-            block = Block(data=whole, first=line + 1, context=before.lines())
-            line += before.add(block.first, whole)
+            block = Block(data=whole, first=line + 1, context=before.data)
+            line += whole.count(b"\n")
+            before.add(whole)
             yield block
         if not data:
             out.lines += line

@@ -79,8 +79,9 @@ class CommandSource:
             self._process.resume()
         if not lines:
             return []
-        block = Block(data=lines, first=self._line + 1, context=self._context.lines(), events=starts)
-        self._line += self._context.add(block.first, lines)
+        block = Block(data=lines, first=self._line + 1, context=self._context.data, events=starts)
+        self._line += lines.count(b"\n")
+        self._context.add(lines)
         return [Read(keys=tuple(sorted(self._keys)), block=block)]
 
     def _start(self) -> None:

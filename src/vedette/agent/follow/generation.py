@@ -9,7 +9,8 @@ from vedette.agent.follow.lines import Block, Context, Splitter
 from vedette.agent.follow.position import HEAD_BYTES, TAIL_BYTES, Position, checksum
 from vedette.errors import Unavailable
 
-BLOCK_BYTES: Final = 256 * 1024
+BLOCK_BYTES: Final = 64 * 1024
+"""Read in one go: small enough that the C library gives the same memory again, which the processor still has at hand."""
 CONTEXT_BYTES: Final = 64 * 1024
 """How far back a resumed file is read for the lines before the first match."""
 
@@ -75,7 +76,7 @@ class Generation:
         if start and earlier:
             del earlier[0]  # begins somewhere in a line
         earlier = earlier[-min(len(earlier), position.line) :] if position.line else []
-        self._context.add(position.line - len(earlier) + 1, b"".join(line + b"\n" for line in earlier))
+        self._context.add(b"".join(line + b"\n" for line in earlier))
 
     def position(self, path: str) -> Position:
         return Position(
@@ -121,6 +122,8 @@ class Generation:
         if len(self._head) < HEAD_BYTES:
             self._head += data[: HEAD_BYTES - len(self._head)]
         end = data.rfind(b"\n") + 1
+        if end and len(data) == BLOCK_BYTES:
+            data = data[:end]  # there is more: the line that is cut here is read as a whole with it
         if end:
             self._tail = (self._recent + data[max(0, end - TAIL_BYTES) : end])[-TAIL_BYTES:]
             self.offset = self._read_at + end
@@ -179,6 +182,7 @@ class Generation:
         return self._block(line, starts) if line else None
 
     def _block(self, lines: bytes, events: tuple[int, ...] = ()) -> Block:
-        block = Block(data=lines, first=self.line + 1, context=self._context.lines(), events=events)
-        self.line += self._context.add(block.first, lines)
+        block = Block(data=lines, first=self.line + 1, context=self._context.data, events=events)
+        self.line += lines.count(b"\n")
+        self._context.add(lines)
         return block

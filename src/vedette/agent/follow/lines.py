@@ -1,7 +1,6 @@
 """Bytes to whole lines, in bounded memory. Lines are cut out of a block only where somebody looks at one."""
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +11,8 @@ MAX_LINE: Final = 16 * 1024
 """Bytes of a line that are looked at; the rest of a longer one is skipped."""
 MAX_CONTEXT_LINE: Final = 2 * 1024
 """Bytes of a line that go along as context: 60 of them and the matching one stay far below any server's limit."""
+MAX_CONTEXT: Final = 128 * 1024
+"""Bytes that are kept for context as they were read; of more, only what can be shown."""
 
 
 def finished(line: bytes) -> bytes:
@@ -76,24 +77,30 @@ def _joined(kept: bytes, more: bytes) -> bytes:
 
 
 class Context:
-    """The last lines of one file or stream, for what came before a match. Never more than `size`."""
+    """The last lines of one file or stream, for what came before a match. Never more than `size`.
 
-    __slots__ = ("_lines",)
+    Kept as they were read: nearly nobody ever looks at them, so they are cut into lines only where a match wants them.
+    """
+
+    __slots__ = ("_size", "data")
 
     def __init__(self, size: int) -> None:
-        self._lines: deque[tuple[int, bytes]] = deque(maxlen=size)
+        self._size = size
+        self.data = b""
+        """What is kept now: whole lines, each with its newline."""
 
-    def add(self, first: int, data: bytes) -> int:
-        """Take in whole lines that were handed out, `first` is the number of the first; returns how many they are."""
-        count = data.count(b"\n")
-        last = _last_lines(data, len(data), self._lines.maxlen or 0)
-        number = first + count - len(last)
-        self._lines.extend((number + i, line) for i, line in enumerate(last))
-        return count
-
-    def lines(self) -> tuple[tuple[int, bytes], ...]:
-        """What is kept now, oldest first: number and line."""
-        return tuple(self._lines)
+    def add(self, data: bytes) -> None:
+        """Take in whole lines that were handed out."""
+        start = _start_of_last(data, len(data), self._size)
+        if start > 0 or not self.data:
+            kept = data[start:]
+        else:
+            kept = self.data + data
+            kept = kept[_start_of_last(kept, len(kept), self._size) :]
+        if len(kept) > MAX_CONTEXT:
+            # One byte more than is shown, lest the last one that is shown be taken for the end of the line.
+            kept = b"".join(line.lstrip(b"\0")[: MAX_CONTEXT_LINE + 1] + b"\n" for line in kept.split(b"\n")[:-1])
+        self.data = kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +112,7 @@ class Block:
 
     data: bytes  # whole lines, each with its newline
     first: int  # number of the first one
-    context: tuple[tuple[int, bytes], ...]  # what came before them, see `Context.lines`
+    context: bytes  # the lines right before them, see `Context`
     events: tuple[int, ...] = ()  # where each event begins; none: each line is for itself
     path: str = ""  # the file, where a source has several
 
@@ -137,12 +144,9 @@ class Block:
         """Up to `count` lines before that one, oldest first, from earlier reads too."""
         here = _last_lines(self.data, start, count)
         more = count - len(here)
-        earlier = self.context[-more:] if more > 0 else ()
-        first = self.number(start) - len(here)
-        return (
-            *(Line(number, text(line)) for number, line in earlier),
-            *(Line(first + i, text(line)) for i, line in enumerate(here)),
-        )
+        lines = [*_last_lines(self.context, len(self.context), more), *here]
+        first = self.number(start) - len(lines)
+        return tuple(Line(first + i, text(line)) for i, line in enumerate(lines))
 
     def at(self, start: int) -> Line:
         return Line(self.number(start), text(self.line(start)[:MAX_LINE]))
@@ -175,6 +179,14 @@ def _last_lines(data: bytes, end: int, count: int) -> list[bytes]:
         end = start
     out.reverse()
     return out
+
+
+def _start_of_last(data: bytes, end: int, count: int) -> int:
+    """Where the last `count` lines before `end` begin, where a line begins; 0 when there are no more than that."""
+    while count and end > 0:
+        end = data.rfind(b"\n", 0, end - 1) + 1
+        count -= 1
+    return end
 
 
 def text(line: bytes) -> str:
