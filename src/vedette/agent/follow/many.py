@@ -12,10 +12,11 @@ from typing import Final
 
 from vedette.agent import log
 from vedette.agent.follow.events import Rule
-from vedette.agent.follow.file import LINGER_S, FileSource, Read, is_rotated
+from vedette.agent.follow.file import LINGER_S, FileSource, Read
 from vedette.agent.follow.glob import Glob
 from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.position import Position
+from vedette.agent.follow.rotation import is_rotated
 from vedette.agent.loop import Loop, Timer
 
 MAX_FILES: Final = 1000
