@@ -9,7 +9,7 @@ from starlette.responses import Response
 from vedette import __version__
 from vedette.errors import Invalid, NotFound
 from vedette.server.caller import Caller
-from vedette.server.devices import authentication, inventory_api, search, service
+from vedette.server.devices import authentication, filters_api, inventory_api, search, service
 from vedette.server.devices.authentication import AuthRequest
 from vedette.server.devices.search import Cut, Predicate
 from vedette.server.devices.service import STATUSES, AlreadyThere, Device
@@ -192,4 +192,5 @@ ROUTES: Final = [
     user_route(f"{DEVAUTH}/limits/{{name}}", {"GET": limit}),
     user_route(f"{DEVAUTH}/tokens/{{id}}", {"DELETE": delete_token}),
     *inventory_api.ROUTES,
+    *filters_api.ROUTES,
 ]

@@ -113,14 +113,14 @@ async def list_devices(request: Request, caller: Caller) -> Response:
     cut = Cut(limit=page.size, offset=page.offset, order=order, params=params)
     where = search.of_predicates(wanted, has_group=has_group)
     found = await service.devices(services(request), caller.scope, where, cut)
-    return paged(request, page, [_dump(each) for each in found.items], found.total)
+    return paged(request, page, [dump_device(each) for each in found.items], found.total)
 
 
 async def get_device(request: Request, caller: Caller) -> Response:
     use, device_id = services(request), request.path_params["id"]
     device = await service.device(use, caller.scope, device_id)
     etag = await inventory.tags_etag(use, caller.scope, device_id)
-    return json_response(_dump(device), headers={} if etag is None else {"ETag": etag})
+    return json_response(dump_device(device), headers={} if etag is None else {"ETag": etag})
 
 
 async def clear_device(request: Request, caller: Caller) -> Response:
@@ -216,7 +216,7 @@ async def search_devices(request: Request, caller: Caller) -> Response:
     cut = Cut(limit=page.size, offset=page.offset, order=order, params=params)
     found = await service.devices(services(request), caller.scope, where, cut)
     selected = {(each.scope, each.attribute) for each in body.attributes or ()} | {("system", "updated_ts")}
-    items = [_dump(each, selected if body.attributes else None) for each in found.items]
+    items = [dump_device(each, selected if body.attributes else None) for each in found.items]
     return json_response(items, headers={"X-Total-Count": str(found.total)})
 
 
@@ -257,7 +257,8 @@ def _boolean(text: str, name: str) -> bool:
     return text.lower() == "true"
 
 
-def _dump(device: Device, selected: Collection[tuple[str, str]] | None = None) -> dict[str, Any]:
+def dump_device(device: Device, selected: Collection[tuple[str, str]] | None = None) -> dict[str, Any]:
+    """A device as the inventory shows it; with `selected`, only these attributes."""
     attributes = []
     for each in device.attributes:
         if selected is not None and (each.scope, each.name) not in selected:

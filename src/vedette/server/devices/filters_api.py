@@ -1,0 +1,78 @@
+"""The JSON of saved filters: paths, keys and codes of the compatible API (docs/compatibility.md)."""
+
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vedette.server.caller import Caller
+from vedette.server.devices import filters, search, service
+from vedette.server.devices.filters import SavedFilter
+from vedette.server.devices.inventory_api import V2, FilterBody, dump_device
+from vedette.server.devices.search import Cut, Predicate
+from vedette.server.http import decode, json_response, page_of, paged, services, user_route
+
+
+class SavedFilterBody(msgspec.Struct):
+    """A filter to be saved."""
+
+    name: str
+    terms: list[FilterBody]
+
+
+async def list_filters(request: Request, caller: Caller) -> Response:
+    page = page_of(request)
+    found = await filters.filters(services(request), caller.scope, page.size, page.offset)
+    return paged(request, page, [_dump(each) for each in found.items], found.total)
+
+
+async def add_filter(request: Request, caller: Caller) -> Response:
+    body = await decode(request, SavedFilterBody)
+    filter_id = await filters.create(services(request), caller, body.name, _terms(body))
+    return Response(status_code=201, headers={"Location": f"{V2}/filters/{filter_id}"})
+
+
+async def get_filter(request: Request, caller: Caller) -> Response:
+    return json_response(_dump(await filters.one(services(request), caller.scope, request.path_params["id"])))
+
+
+async def put_filter(request: Request, caller: Caller) -> Response:
+    body = await decode(request, SavedFilterBody)
+    await filters.change(services(request), caller, request.path_params["id"], body.name, _terms(body))
+    return Response(status_code=204)
+
+
+async def delete_filter(request: Request, caller: Caller) -> Response:
+    await filters.remove(services(request), caller, request.path_params["id"])
+    return Response(status_code=204)
+
+
+async def members(request: Request, caller: Caller) -> Response:
+    """The devices that meet a saved filter, of those that the caller sees."""
+    use, page = services(request), page_of(request)
+    saved = await filters.one(use, caller.scope, request.path_params["id"])
+    cut = Cut(limit=page.size, offset=page.offset)
+    found = await service.devices(use, caller.scope, search.of_predicates(saved.terms), cut)
+    return paged(request, page, [dump_device(each) for each in found.items], found.total)
+
+
+def _terms(body: SavedFilterBody) -> list[Predicate]:
+    return [
+        Predicate(scope=each.scope, attribute=each.attribute, type=each.type, value=each.value) for each in body.terms
+    ]
+
+
+def _dump(value: SavedFilter) -> dict[str, Any]:
+    terms = [
+        {"scope": each.scope, "attribute": each.attribute, "type": each.type, "value": each.value}
+        for each in value.terms
+    ]
+    return {"id": value.id, "name": value.name, "terms": terms}
+
+
+ROUTES: Final = [
+    user_route(f"{V2}/filters", {"GET": list_filters, "POST": add_filter}),
+    user_route(f"{V2}/filters/{{id}}", {"GET": get_filter, "PUT": put_filter, "DELETE": delete_filter}),
+    user_route(f"{V2}/filters/{{id}}/search", {"GET": members}),
+]
