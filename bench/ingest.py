@@ -1,29 +1,29 @@
 """Alerts per second that one server process takes in durably: wrk with 64 connections, 1 and 16 alerts a POST.
 
 The limit in the same run: the same rows put into SQLite by a bare loop, one commit for 64 alerts, `synchronous=FULL`.
+The peer, where it is installed: Prometheus Alertmanager, which keeps alerts in memory and answers without storing them.
 """
 
 import json
-import re
+import shutil
 import sqlite3
 import subprocess
 import time
+import urllib.request
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import wrk
 from bench.fleet import enrol
-from bench.process import Cost
 from vedette.demo.api import Api
 from vedette.demo.stage import Stage, free_port
 from vedette.demo.story import wait_until
 
-CONNECTIONS = 64
+PER_POST = (1, 16)
 DEVICES = 64
-SECONDS = 10
 COMMIT_OF = 64  # the bare loop commits as many alerts as there are connections
-
-SCRIPT = Path(__file__).with_name("alerts.lua")
+ALERTMANAGER = "prometheus-alertmanager"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +31,30 @@ class Intake:
     """One load."""
 
     per_post: int
-    alerts_per_s: float
-    alerts_per_cpu_s: float  # of the server alone
-    p50_ms: float
-    p99_ms: float
-    stored: int
-    answered: int  # alerts in POSTs answered 2xx, by wrk's count
-    rss_mb: float
+    load: wrk.Load
+    stored: int  # alerts found in the database afterwards; of Alertmanager: in requests it answered
+
+    @property
+    def per_s(self) -> float:
+        return self.stored / self.load.seconds
+
+    @property
+    def per_cpu_s(self) -> float:
+        return self.stored / self.load.cpu_s
 
 
-def measure(stage: Stage) -> list[Intake]:
-    """Load a fresh server."""
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A fresh server with a fleet."""
+
+    url: str
+    pid: int
+    data: Path
+    tokens: Path  # a device token a line
+
+
+def serve(stage: Stage, devices: int = DEVICES) -> Served:
+    """Start a server and let `devices` devices in."""
     port = free_port(0)
     url = f"http://127.0.0.1:{port}"
     data = stage.path / "intake"
@@ -53,40 +66,63 @@ def measure(stage: Stage) -> list[Intake]:
     words = ("user", "create", "load@example.com", "--tenant", "load", "--password-stdin", "--data", str(data))
     stage.run("vedette", *words, stdin=password)
     api.login("load@example.com", password)
-    tokens = enrol(api, url, tenant["tenant_token"], DEVICES)
-    return [_load(stage.path, url, server.pid, data, tokens, per_post) for per_post in (1, 16)]
+    tokens = stage.path / "tokens"
+    tokens.write_text("\n".join(enrol(api, url, tenant["tenant_token"], devices)) + "\n")
+    return Served(url=url, pid=server.pid, data=data, tokens=tokens)
 
 
-def _load(path: Path, url: str, pid: int, data: Path, tokens: list[str], per_post: int) -> Intake:
-    token_file = path / "tokens"
-    token_file.write_text("\n".join(tokens) + "\n")
-    stored_before, before = _stored(data), Cost.of(pid)
-    arguments = ["--", str(per_post), str(token_file)]
-    said = subprocess.run(
-        ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", str(SCRIPT), url, *arguments],
-        capture_output=True, text=True, check=True, timeout=SECONDS + 60,
-    ).stdout  # fmt: skip
-    after, stored = Cost.of(pid), _stored(data) - stored_before
-    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", said)
-    assert found, said
-    requests, errors, duration_us, p50_us, p99_us = map(int, found.groups())
-    assert errors == 0, said
-    return Intake(
-        per_post=per_post,
-        alerts_per_s=stored / (duration_us / 1e6),
-        alerts_per_cpu_s=stored / (after.cpu_s - before.cpu_s),
-        p50_ms=p50_us / 1000,
-        p99_ms=p99_us / 1000,
-        stored=stored,
-        answered=requests * per_post,
-        rss_mb=after.rss_mb,
-    )
+def measure(served: Served) -> list[Intake]:
+    """Load it, with the answers checked and the rows counted."""
+    return [_measure(served, per_post) for per_post in PER_POST]
+
+
+def _measure(served: Served, per_post: int) -> Intake:
+    before = _stored(served.data)
+    load = wrk.load("alerts.lua", served.url, served.pid, per_post, served.tokens)
+    if load.errors:
+        raise RuntimeError(f"{load.errors} requests failed")
+    return Intake(per_post=per_post, load=load, stored=_stored(served.data) - before)
 
 
 def _stored(data: Path) -> int:
     with closing(sqlite3.connect(f"file:{data}/vedette.db?mode=ro", uri=True)) as database:
         count: int = database.execute("SELECT count(*) FROM alert").fetchone()[0]
         return count
+
+
+def alertmanager(path: Path) -> list[Intake]:
+    """The same load on the peer; empty when it is not installed."""
+    program = shutil.which(ALERTMANAGER)
+    if program is None:
+        return []
+    return [_alertmanager(program, path / f"alertmanager-{per_post}", per_post) for per_post in PER_POST]
+
+
+def _alertmanager(program: str, path: Path, per_post: int) -> Intake:
+    """On an empty one: it looks through what it holds."""
+    path.mkdir()
+    config = path / "alertmanager.yml"
+    config.write_text("route: {receiver: nobody, group_wait: 1h}\nreceivers: [{name: nobody}]\n")
+    address = f"127.0.0.1:{free_port(0)}"
+    words = [
+        program, f"--config.file={config}", f"--storage.path={path}", f"--web.listen-address={address}",
+        "--cluster.listen-address=", "--log.level=error",
+    ]  # fmt: skip
+    with (path / "log").open("wb") as log, subprocess.Popen(words, stdout=log, stderr=log) as process:
+        try:
+            wait_until("Alertmanager answers", lambda: _answers(f"http://{address}/-/ready"))
+            load = wrk.load("alertmanager.lua", f"http://{address}", process.pid, per_post)
+        finally:
+            process.terminate()
+    return Intake(per_post=per_post, load=load, stored=(load.requests - load.errors) * per_post)
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def bare_loop(path: Path) -> float:
@@ -101,7 +137,7 @@ def bare_loop(path: Path) -> float:
             " WITHOUT ROWID"
         )
         begun, count = time.monotonic(), 0
-        while time.monotonic() - begun < SECONDS / 2:
+        while time.monotonic() - begun < wrk.SECONDS / 2:
             database.execute("BEGIN IMMEDIATE")
             for number in range(COMMIT_OF):
                 words = (f"device-{number}", f"{count + number:036}", *row)

@@ -11,8 +11,8 @@ from typing import Final
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 HEAD: Final = """# What was measured
 
-Load generator, server and agent share one small machine. Each section is one run of the command it names, and says when. Expect
-30 % between runs: read the ratios, whose both sides were measured in the same run.
+Load generator, server and agent share one small machine. Each section is one run of the command it names.
+Expect 30 % between runs: read the ratios, whose both sides were measured in the same run.
 """
 _PART: Final = re.compile(r"^<!-- part: (\w+) -->\n(.*?)(?=^<!-- part: |\Z)", re.MULTILINE | re.DOTALL)
 
