@@ -170,3 +170,20 @@ def test_the_comparison_can_tell_a_shell_from_a_mistake() -> None:
     assert sourced(b"A=$HOME") == [(b"A", b"/home/somebody")]
     assert sourced(b"A='") is None
     assert sourced(b"frobnicate") is None
+
+
+@given(st.lists(st.one_of(FILES, ARGUMENTS.map(lambda each: [shellfile.dump([("A", os.fsdecode(each))])])), max_size=4))
+def test_the_short_way_means_the_same_as_the_long_one(parts: list[list[str]]) -> None:
+    """What is read in one step per line is read as if it were taken character by character."""
+    text = "\n".join(line for lines in parts for line in lines) + "\n"
+    statements = list(shellfile.scan(text))
+    usual = shellfile._usual(text)
+    if usual is not None:
+        assert usual == {each.name: each.value for each in statements if isinstance(each, Assignment)}
+        assert not [each for each in statements if isinstance(each, Refusal)]
+
+
+def test_what_we_write_goes_the_short_way() -> None:
+    values = {"LOG_PATTERN": 'a\\.b "$HOME" `id` \\', "LOG_FILE": "/var/log/a b", "LOG_PATTERN_EXPIRATION": 60}
+    text = "# made by somebody\n" + shellfile.dump(values)
+    assert shellfile._usual(text) == {name: str(value) for name, value in values.items()}

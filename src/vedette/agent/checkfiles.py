@@ -95,6 +95,11 @@ def enabled(paths: Paths) -> list[CheckFile | Problem]:
     return list(_read_all(paths.enabled))
 
 
+def stems(paths: Paths) -> set[str]:
+    """What names every check there is, as its file is called; nothing is read."""
+    return {name.removesuffix(SUFFIX) for name in _names(paths.available)}
+
+
 def find(paths: Paths, subsystem: str, name: str) -> CheckFile:
     """The available check of this name. Raises what `read` raises, `NotFound` in words for who asked by name."""
     try:
@@ -175,14 +180,17 @@ def _file_name(subsystem: str, name: str) -> str:
     return f"{subsystem}_{good_name(subsystem, name)}{SUFFIX}"
 
 
-def _read_all(directory: Path) -> Iterator[CheckFile | Problem]:
+def _names(directory: Path) -> list[str]:
+    """The files of checks; others are temporary ones, ours and those of editors."""
     try:
-        names = sorted(os.listdir(directory))  # noqa: PTH208 -- names, not paths
+        names = os.listdir(directory)  # noqa: PTH208 -- names, not paths
     except FileNotFoundError:
-        return
-    for name in names:
-        if name.startswith(".") or not name.endswith(SUFFIX):
-            continue  # temporary files, ours and those of editors
+        return []
+    return sorted(name for name in names if name.endswith(SUFFIX) and not name.startswith("."))
+
+
+def _read_all(directory: Path) -> Iterator[CheckFile | Problem]:
+    for name in _names(directory):
         path = directory / name
         try:
             yield read(path)

@@ -83,7 +83,7 @@ class Runner:
                 broken[each.stem] = each.sentence
             else:
                 wanted[each.stem] = each
-        there = {each.stem for each in checkfiles.available(paths)} | wanted.keys() | broken.keys()
+        there = checkfiles.stems(paths) | wanted.keys() | broken.keys()
         for key in {*self._running, *self._ledger.known()} - wanted.keys() - broken.keys():
             self._end(key, forget=key not in there)
         for key in self._running.keys() & broken.keys():

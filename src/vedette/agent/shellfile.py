@@ -6,6 +6,7 @@ means here exactly what `. file` means to bash, or nothing. Source: POSIX.1-2017
 """
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,11 @@ _ESCAPED_IN_QUOTES = frozenset('$`"\\')  # 2.2.3: what a backslash quotes betwee
 _PLAIN_IN_QUOTES = re.compile(r'[^"\\`$\n\0]*')
 _NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*)?")
 _PLAIN_OUTSIDE = re.compile(r"[A-Za-z0-9_./+,-]*")
+# A line as `dump` writes it, and most people do.
+_USUAL_LINE = re.compile(
+    r'(?:#[^\n]*|([A-Za-z_][A-Za-z0-9_]*)=(?:"([^"\\`$\n\0]*(?:\\["\\`$][^"\\`$\n\0]*)*)"|([A-Za-z0-9_./+,-]*)))\n'
+)
+_QUOTED = re.compile(r"\\(.)")
 _EXPANDS = _LETTERS | _DIGITS | frozenset("{([@*#?-$!")  # after `$`: an expansion; after any other, `$` is itself
 
 
@@ -62,11 +68,30 @@ def parse(text: str, where: str = "") -> dict[str, str]:
     Raises:
         Invalid: something in it needs a shell; names the line.
     """
+    usual = _usual(text)
+    if usual is not None:
+        return usual
     values = {}
     for each in scan(text):
         if isinstance(each, Refusal):
             raise Invalid(f"{where}{', ' * bool(where)}line {each.line} {each.why}")
         values[each.name] = each.value
+    return values
+
+
+def _usual(text: str) -> dict[str, str] | None:
+    """What `parse` returns, some times faster, when there is nothing in the text but usual lines; else None."""
+    values: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        found = _USUAL_LINE.match(text, at)
+        if found is None:
+            return None
+        name, quoted, plain = found.groups()
+        if name is not None:
+            value = plain if quoted is None else _QUOTED.sub(r"\1", quoted) if "\\" in quoted else quoted
+            values[sys.intern(name)] = value  # the same few in every file
+        at = found.end()
     return values
 
 

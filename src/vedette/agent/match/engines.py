@@ -32,11 +32,8 @@ class Engines:
 
     def make(self, patterns: Sequence[Pattern]) -> Engine:
         """An engine that can be used at once."""
-        texts = [each.text for each in patterns]
-        engine = Engine(patterns)
-        found = databases.load(self._directory, texts) if self._wants_database(engine) else None
-        if found is not None:
-            engine.use(*found)
+        found = databases.load(self._directory, [each.text for each in patterns])
+        engine = Engine(patterns, *found or ())  # to plan a search takes time, so first what was planned before
         self._tries[engine] = -1 if found is None else 0
         return engine
 
