@@ -20,6 +20,7 @@ from vedette.server.access.permissions import (
     Role,
 )
 from vedette.server.access.permissions_table import BASIC, PERMISSION_SETS, ROLES
+from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.db import Row, Tx, UserScope
 from vedette.server.services import Services
@@ -97,6 +98,7 @@ async def create(services: Services, caller: Caller, new: Role) -> None:
             raise Unacceptable(f"there are {MAX_ROLES} roles already; remove one that nobody has")
         if not await role_store.add(tx, new.name, new.description, *_stored(new), now):
             raise Conflict(f"there is a role {new.name!r} already")
+        await _record(tx, services, caller, "create", None, new)
 
     await services.db.write(caller.scope, work)
 
@@ -120,6 +122,7 @@ async def change(services: Services, caller: Caller, new: Role) -> None:
         _require(caller, _role(before))
         _require(caller, new)
         await role_store.change(tx, new.name, new.description, *_stored(new), now)
+        await _record(tx, services, caller, "update", _role(before), new)
         tx.after_commit(services.user_tokens.doubt)
 
     await services.db.write(caller.scope, work)
@@ -140,6 +143,7 @@ async def remove(services: Services, caller: Caller, name: str) -> None:
             raise NotFound("role not found")
         _require(caller, _role(before))
         await role_store.remove(tx, name)
+        await _record(tx, services, caller, "delete", _role(before), None)
         for row in await store.users(tx):
             names = json.loads(row["roles"])
             if name in names:
@@ -148,6 +152,24 @@ async def remove(services: Services, caller: Caller, name: str) -> None:
         tx.after_commit(services.user_tokens.doubt)
 
     await services.db.write(caller.scope, work)
+
+
+async def _record(
+    tx: Tx, services: Services, caller: Caller, action: str, before: Role | None, after: Role | None
+) -> None:
+    """In the audit log roles belong to the tenant: clients know no type for them."""
+    states = [
+        None
+        if each is None
+        else {
+            "description": each.description,
+            **dict(zip(("sets", "paths"), map(json.loads, _stored(each)), strict=True)),
+        }
+        for each in (before, after)
+    ]
+    name = (before or after or Role(name="")).name
+    change = audit.diff(f"role {name}", *states)
+    await audit.record(tx, services, caller, action, audit.tenant(caller.scope.tenant), change)
 
 
 def _require(caller: Caller, role: Role) -> None:

@@ -15,6 +15,7 @@ from vedette.errors import Invalid, NotFound, Unauthenticated
 from vedette.model import Alert, ConfiguredCheck, Level, Origin, Subject
 from vedette.server.access.permissions import SWITCH_ALERTS
 from vedette.server.alerts import ids, store
+from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.db import DeviceScope, Row, Tx, UserScope
 from vedette.server.listing import Listing
@@ -175,7 +176,14 @@ async def set_email_enabled(services: Services, caller: Caller, enabled: bool) -
         Denied: only who may change everything may do this.
     """
     caller.require(SWITCH_ALERTS)
-    await services.db.write(caller.scope, store.set_email_enabled, enabled)
+
+    async def work(tx: Tx) -> None:
+        before = await store.email_enabled(tx)
+        await store.set_email_enabled(tx, enabled)
+        change = audit.diff("settings", {"alert e-mails": before}, {"alert e-mails": enabled})
+        await audit.record(tx, services, caller, "update", audit.tenant(caller.scope.tenant), change)
+
+    await services.db.write(caller.scope, work)
 
 
 def level(text: str) -> Level:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from vedette.errors import Changed, Denied, Invalid, NotFound, Unauthenticated
 from vedette.server.access.permissions import FORBIDDEN
+from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.db import DeviceScope, Row, Tx, UserScope
 from vedette.server.devices import attribute_store, store
@@ -106,7 +107,17 @@ def _difference(
 
 async def clear(services: Services, caller: Caller, device_id: str) -> None:
     """Forget what a device has reported; also when there is no such device."""
-    await services.db.write(caller.scope, attribute_store.clear, device_id, "inventory")
+
+    async def work(tx: Tx) -> None:
+        device = await store.device(tx, device_id)
+        rows = await attribute_store.of_scope(tx, device_id, "inventory")
+        if device is None or not rows:
+            return
+        await attribute_store.clear(tx, device_id, "inventory")
+        change = audit.diff("inventory", {row["name"]: row["value"] for row in rows}, None)
+        await audit.record(tx, services, caller, "update", audit.device(device_id, device["identity"]), change)
+
+    await services.db.write(caller.scope, work)
 
 
 # --- tags ------------------------------------------------------------------------------------------------------------
@@ -147,6 +158,10 @@ async def set_tags(
             for each in wanted.values()
         ]
         await attribute_store.set_tags(tx, device_id, values, now)
+        before = {row["name"]: row["value"] for row in rows}
+        after = ({} if replace else before) | {name: encoded(each.value) for name, each in wanted.items()}
+        thing = audit.device(device_id, device["identity"])
+        await audit.record(tx, services, caller, "update", thing, audit.diff("tags", before, after))
         tx.after_commit(partial(services.live.publish, caller.scope.tenant, device["group_name"], device_id))
 
     await services.db.write(caller.scope, work)
@@ -181,17 +196,27 @@ async def set_group(services: Services, caller: Caller, device_ids: Sequence[str
 
     async def work(tx: Tx) -> int:
         found = 0
+        moved: list[tuple[audit.Thing, str]] = []
         for device_id in device_ids:
             device = await store.device(tx, device_id)
             if device is None:
                 continue
             found += 1
             await attribute_store.set_group(tx, device_id, group)
+            if device["group_name"] != group:
+                moved.append(_moved(device, group))
             for each in {device["group_name"], group}:
                 tx.after_commit(partial(services.live.publish, caller.scope.tenant, each, device_id))
+        await audit.record_many(tx, services, caller, "update", moved)
         return found
 
     return await services.db.write(caller.scope, work)
+
+
+def _moved(device: Row, group: str | None) -> tuple[audit.Thing, str]:
+    """What the audit log says of a device that changes its group."""
+    change = audit.diff("device", {"group": device["group_name"]}, {"group": group})
+    return audit.device(device["id"], device["identity"]), change
 
 
 async def leave_group(services: Services, caller: Caller, group: str, device_ids: Collection[str] | None) -> int:
@@ -200,10 +225,15 @@ async def leave_group(services: Services, caller: Caller, group: str, device_ids
     async def work(tx: Tx) -> int:
         members = await attribute_store.members(tx, group)
         leaving = members if device_ids is None else [each for each in members if each in frozenset(device_ids)]
+        moved: list[tuple[audit.Thing, str]] = []
         for device_id in leaving:
+            device = await store.device(tx, device_id)
+            if device is not None:
+                moved.append(_moved(device, None))
             await attribute_store.set_group(tx, device_id, None)
             for name in (group, None):
                 tx.after_commit(partial(services.live.publish, caller.scope.tenant, name, device_id))
+        await audit.record_many(tx, services, caller, "update", moved)
         return len(leaving)
 
     return await services.db.write(caller.scope, work)
