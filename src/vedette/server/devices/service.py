@@ -8,6 +8,7 @@ from uuid import uuid4
 import msgspec
 
 from vedette.errors import Conflict, Invalid, NotFound
+from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.db import Row, Tx, UserScope
 from vedette.server.devices import attribute_store, authentication, proof, search, store
@@ -100,6 +101,9 @@ async def set_auth_status(services: Services, caller: Caller, device_id: str, au
             raise NotFound("authentication set not found")
         if auth["status"] == status:
             return
+        action = "reject" if status == "rejected" else "update"
+        change = audit.diff(f"authentication set {auth_id}", {"status": auth["status"]}, {"status": status})
+        await audit.record(tx, services, caller, action, audit.device(device_id, row["identity"]), change)
         if auth["status"] not in _TO[status]:
             raise Invalid(f"dev auth: bad transition from {auth['status']} to {status}")
         if status == "accepted":
@@ -123,6 +127,9 @@ async def dismiss(services: Services, caller: Caller, device_id: str, auth_id: s
         sets = await store.auth_sets(tx, device_id)
         if row is None or not await store.remove_auth_set(tx, device_id, auth_id):
             raise NotFound("authentication set not found")
+        (gone,) = (each for each in sets if each["id"] == auth_id)
+        change = audit.diff(f"authentication set {auth_id}", {"status": gone["status"], "pubkey": gone["pubkey"]}, None)
+        await audit.record(tx, services, caller, "delete", audit.device(device_id, row["identity"]), change)
         if row["status"] == "preauthorized" and len(sets) == 1:
             await store.remove_device(tx, device_id)
         await _changed(tx, services, caller.scope, row)
@@ -141,6 +148,7 @@ async def decommission(services: Services, caller: Caller, device_id: str) -> No
         row = await store.device(tx, device_id)
         if row is None or not await store.remove_device(tx, device_id):
             raise NotFound(NO_DEVICE)
+        await audit.record(tx, services, caller, "decommission", audit.device(device_id, row["identity"]))
         tx.after_commit(partial(services.device_tokens.forget, device_id))
         tx.after_commit(partial(services.live.publish, caller.scope.tenant, row["group_name"], device_id))
 
@@ -176,6 +184,8 @@ async def preauthorize(
             await store.set_auth_status(tx, device_id, auth["id"], "preauthorized")
         row = await store.device(tx, device_id)
         assert row is not None
+        change = audit.diff("device", None, {"status": "preauthorized", "pubkey": pem})
+        await audit.record(tx, services, caller, "create", audit.device(device_id, canonical), change)
         await _changed(tx, services, caller.scope, row)
         return device_id
 
@@ -193,6 +203,9 @@ async def drop_token(services: Services, caller: Caller, token_id: str) -> None:
         device_id = await store.drop_token(tx, token_id)
         if device_id is None:
             raise NotFound("token not found")
+        row = await store.device(tx, device_id)
+        thing = audit.device(device_id, "" if row is None else row["identity"])
+        await audit.record(tx, services, caller, "update", thing, audit.diff("login", {"live": True}, {"live": False}))
         tx.after_commit(partial(services.device_tokens.forget, device_id))
 
     await services.db.write(caller.scope, work)
