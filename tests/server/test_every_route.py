@@ -12,10 +12,12 @@ from vedette.server.http.routes import SAFE
 from vedette.server.settings import Settings
 
 PUBLIC = ("/alive", "/health", "/api/internal/", "/api/management/v1/useradm/auth/login", "/login", "/static/",
-          "/favicon.ico", "/api/devices/v1/authentication/")  # fmt: skip
+          "/favicon.ico", "/api/devices/v1/authentication/",
+          "/api/devices/v1/deployments/download/")  # fmt: skip
 FOR_OBSERVERS = {  # what changes nothing of others, or only asks
     ("POST", "/api/management/v1/useradm/auth/logout"),
     ("POST", "/api/management/v2/inventory/filters/search"),
+    ("POST", "/api/management/v1/deployments/deployments/statistics/list"),
     ("POST", "/api/management/v2/devauth/devices/search"),
     ("POST", "/logout"),
     ("POST", "/api/management/v1/useradm/settings"),  # everybody's, in the compatible API

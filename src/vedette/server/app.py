@@ -16,7 +16,9 @@ from vedette.server.alerts import api as alerts_api
 from vedette.server.alerts import pages as alerts_pages
 from vedette.server.audit import api as audit_api
 from vedette.server.audit import service as audit
+from vedette.server.configuration import api as configuration_api
 from vedette.server.db import SYSTEM, Tx
+from vedette.server.deployments import api as deployments_api
 from vedette.server.devices import api as devices_api
 from vedette.server.devices import check_ins
 from vedette.server.devices import pages as devices_pages
@@ -54,6 +56,8 @@ def routes() -> list[BaseRoute]:
         *second_factor_api.ROUTES,
         *role_api.ROUTES,
         *devices_api.ROUTES,
+        *deployments_api.ROUTES,
+        *configuration_api.ROUTES,
         *alerts_api.ROUTES,
         *notify_api.ROUTES,
         *access_pages.ROUTES,

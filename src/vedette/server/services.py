@@ -1,6 +1,6 @@
 """What the parts of a running server share, handed to every service as its first argument."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -11,10 +11,16 @@ from vedette.server.access.passwords import Passwords
 from vedette.server.access.signer import Signer
 from vedette.server.access.tokens import TokenCache
 from vedette.server.caller import Caller
-from vedette.server.db import Database, DeviceScope, open_database
+from vedette.server.db import Database, DeviceScope, Tx, open_database
+from vedette.server.deployments.due import Due
+from vedette.server.deployments.leaving import device_leaves
+from vedette.server.deployments.links import Links
 from vedette.server.devices.check_ins import CheckIns
 from vedette.server.live import Live
 from vedette.server.settings import Settings
+
+Leaving = Callable[[Tx, str, int], Awaitable[None]]
+"""Called with a device that is about to be removed, and the time, in that transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,9 @@ class Services:
     recoveries_of_account: Limit
     recoveries_from_address: Limit
     check_ins: CheckIns
+    due: Due
+    links: Links
+    leaving: Sequence[Leaving]  # what the slices to the right of `devices` do then
 
 
 @asynccontextmanager
@@ -46,7 +55,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         Unavailable: the database cannot be opened.
     """
     clock = clock or SystemClock()
-    db = open_database(settings.database_url)
+    db = await open_database(settings.database_url)
     passwords = Passwords()
     try:
         yield Services(
@@ -64,6 +73,9 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             recoveries_of_account=Limit(clock, burst=3, every_s=600),
             recoveries_from_address=Limit(clock, burst=20, every_s=60),
             check_ins=CheckIns(),
+            due=Due(db, clock),
+            links=Links(await keys.link_key(db)),
+            leaving=(device_leaves,),
         )
     finally:
         passwords.close()

@@ -105,10 +105,14 @@ async def test_a_configuration_is_replaced(site: Site) -> None:
     assert (await site.device.post(CONFIG, json=[{"name": "x"}])).status_code == 400
 
 
-async def test_there_is_never_anything_to_install(site: Site) -> None:
+async def test_there_is_nothing_to_install(site: Site) -> None:
     assert (await site.device.get(NEXT, params={"device_type": "x", "artifact_name": "y"})).status_code == 204
     assert (await site.device.post(NEXT, json={"device_type": "x", "artifact_name": "y"})).status_code == 204
-    assert (await site.device.post(NEXT.replace("v1", "v2"), json={})).status_code == 404
+    provides = {"device_type": "x", "artifact_name": "y", "rootfs-image.version": "y"}
+    asked = {"device_provides": provides, "update_control_map": True}
+    assert (await site.device.post(NEXT.replace("v1", "v2"), json=asked)).status_code == 204
+    for wrong in ({}, {"device_type": "x"}, {"device_type": "x", "artifact_name": ""}, {"device_type": 1}):
+        assert (await site.device.post(NEXT, json=wrong)).status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ async def dismiss(services: Services, caller: Caller, device_id: str, auth_id: s
         change = audit.diff(f"authentication set {auth_id}", {"status": gone["status"], "pubkey": gone["pubkey"]}, None)
         await audit.record(tx, services, caller, "delete", audit.device(device_id, row["identity"]), change)
         if row["status"] == "preauthorized" and len(sets) == 1:
-            await store.remove_device(tx, device_id)
+            await _remove(tx, services, device_id)
         await _changed(tx, services, caller.scope, row)
 
     await services.db.write(caller.scope, work)
@@ -146,13 +146,20 @@ async def decommission(services: Services, caller: Caller, device_id: str) -> No
 
     async def work(tx: Tx) -> None:
         row = await store.device(tx, device_id)
-        if row is None or not await store.remove_device(tx, device_id):
+        if row is None:
             raise NotFound(NO_DEVICE)
         await audit.record(tx, services, caller, "decommission", audit.device(device_id, row["identity"]))
+        await _remove(tx, services, device_id)
         tx.after_commit(partial(services.device_tokens.forget, device_id))
         tx.after_commit(partial(services.live.publish, caller.scope.tenant, row["group_name"], device_id))
 
     await services.db.write(caller.scope, work)
+
+
+async def _remove(tx: Tx, services: Services, device_id: str) -> None:
+    for leave in services.leaving:
+        await leave(tx, device_id, micros(services.clock.now()))
+    await store.remove_device(tx, device_id)
 
 
 async def preauthorize(

@@ -1,5 +1,6 @@
 """Who asks, when a reverse proxy asks for them: believed from proxies that are trusted, and from nobody else."""
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
@@ -11,6 +12,7 @@ from vedette.server.settings import Network
 Address = IPv4Address | IPv6Address
 
 MAX_HOPS: Final = 32  # proxies in a row
+_HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 
 class Proxied:
@@ -23,11 +25,9 @@ class Proxied:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = _address(scope["client"][0]) if scope.get("client") else None
         if peer is not None and self._trusts(peer):
-            told = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-            scope["client"] = (str(self._origin(peer, b",".join(told).decode("latin-1"))), 0)
-            schemes = [value for name, value in scope["headers"] if name == b"x-forwarded-proto"]
-            if schemes and (last := schemes[-1].rpartition(b",")[2].strip().lower()) in {b"http", b"https"}:
-                scope["scheme"] = last.decode()
+            told = b",".join(_header(scope, b"x-forwarded-for"))
+            scope["client"] = (str(self._origin(peer, told.decode("latin-1"))), 0)
+            scope["scheme"] = _told_scheme(scope)
         await self._app(scope, receive, send)
 
     def _origin(self, peer: Address, told: str) -> Address:
@@ -43,7 +43,36 @@ class Proxied:
         return origin
 
     def _trusts(self, address: Address) -> bool:
-        return any(address.version == each.version and address in each for each in self._trusted)
+        return _trusts(address, self._trusted)
+
+
+def origin_of(scope: Scope, trusted: Sequence[Network]) -> str | None:
+    """How a request that has not gone through `Proxied` reached us: "https://HOST:PORT"; None: it does not say."""
+    peer = _address(scope["client"][0]) if trusted and scope.get("client") else None
+    scheme: str = scope["scheme"]
+    hosts = _header(scope, b"host")
+    if peer is not None and _trusts(peer, trusted):
+        scheme = _told_scheme(scope)
+        hosts = _header(scope, b"x-forwarded-host") or hosts
+    host = hosts[-1].rpartition(b",")[2].strip().decode("latin-1") if hosts else ""
+    return f"{scheme}://{host}" if _HOST.fullmatch(host) else None
+
+
+def _told_scheme(scope: Scope) -> str:
+    """As a proxy that is trusted says it; else as it is."""
+    schemes = _header(scope, b"x-forwarded-proto")
+    if schemes and (last := schemes[-1].rpartition(b",")[2].strip().lower()) in {b"http", b"https"}:
+        return last.decode()
+    scheme: str = scope["scheme"]
+    return scheme
+
+
+def _header(scope: Scope, wanted: bytes) -> list[bytes]:
+    return [value for name, value in scope["headers"] if name == wanted]
+
+
+def _trusts(address: Address, trusted: Sequence[Network]) -> bool:
+    return any(address.version == each.version and address in each for each in trusted)
 
 
 def _address(text: str) -> Address | None:

@@ -1,6 +1,7 @@
-"""One path for devices: who calls, a body within limits, one call of a service, a bare status."""
+"""One path for devices: who calls, a body within limits, one call of a service, mostly a bare status."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.responses import Response
@@ -14,8 +15,19 @@ from vedette.server.http.body import MAX_BODY, bounded, check_announced
 from vedette.server.http.routes import bearer
 from vedette.server.services import Services
 
-Handler = Callable[[Services, DeviceScope, bytes], Awaitable[int]]
-"""Takes the whole body of an authenticated device; returns the status of an answer without body."""
+
+@dataclass(slots=True)
+class Call:
+    """What an authenticated device asks."""
+
+    device: DeviceScope
+    body: bytes  # all of it
+    headers: Mapping[str, str]  # by lower-case name
+    scope: Scope
+
+
+Handler = Callable[[Services, Call], Awaitable[int | Response]]
+"""Returns an answer, or the status of one without body."""
 
 _ANSWERS: Final = {204: Response(status_code=204)}
 _HAVE_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -44,7 +56,8 @@ class DevicePath:
                     if whole is None:
                         return
                     body = whole
-                response = _ANSWERS[await handler(services, device, body)]
+                answer = await handler(services, Call(device, body, headers, scope))
+                response = _ANSWERS[answer] if isinstance(answer, int) else answer
         except VedetteError as error:
             response = refusal(error, scope["request_id"])
         await response(scope, receive, send)

@@ -1,0 +1,74 @@
+"""Which devices are owed a deployment: nearly none, nearly always, and every device asks all day long.
+
+So the few that are owed one are remembered by tenant, and the rest are answered without the database.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from vedette.clock import Clock
+from vedette.server.db import Database, DeviceScope, Tx, UserScope
+from vedette.server.deployments import store
+
+TOPIC: Final = "deployments"
+FRESH_S: Final = 30.0  # new ones are announced; this is for what has ended, and costs such a device one look
+MAX_DEVICES: Final = 10_000  # of a tenant; with more, each device is looked up
+MAX_TENANTS: Final = 10_000
+
+
+@dataclass(slots=True)
+class _Known:
+    """The devices of a tenant that are owed something; None: too many to name."""
+
+    devices: set[str] | None
+    fresh_until: float  # elapsed seconds
+
+
+class Due:
+    """See above. Used by one thread."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+        self._changes = 0
+        db.hear(TOPIC, self._added, self._forget)
+
+    async def may_be(self, device: DeviceScope) -> bool:
+        """False: nothing is owed to `device`. True: ask the database."""
+        known = self._known.get(device.tenant)
+        now = self._clock.elapsed()
+        if known is None or now >= known.fresh_until:
+            if known is not None:
+                known.fresh_until = now + FRESH_S  # the others go on with what is known while this one asks
+            known = await self._ask(device.tenant)
+        return known is None or known.devices is None or device.device in known.devices
+
+    async def _ask(self, tenant: str) -> _Known | None:
+        """Ask the database; None: something came up meanwhile that the answer may not know."""
+        changes = self._changes
+        found = await self._db.read(UserScope(tenant, groups=None), store.due_devices, MAX_DEVICES + 1)
+        if changes != self._changes:
+            return None
+        if len(self._known) >= MAX_TENANTS:
+            self._known.clear()
+        known = _Known(set(found) if len(found) <= MAX_DEVICES else None, self._clock.elapsed() + FRESH_S)
+        self._known[tenant] = known
+        return known
+
+    def _added(self, tenant: str, device: str) -> None:
+        self._changes += 1
+        known = self._known.get(tenant)
+        if known is not None and known.devices is not None:
+            known.devices.add(device)
+            if len(known.devices) > MAX_DEVICES:
+                known.devices = None
+
+    def _forget(self) -> None:
+        self._changes += 1
+        self._known.clear()
+
+
+def announce(tx: Tx, tenant: str, device: str) -> None:
+    """Tell every server process that `device` is owed something."""
+    tx.announce(TOPIC, tenant, device)
