@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "vedette.wire": ("vedette.errors", "vedette.model", "msgspec"),
     "vedette.agent": (*SHARED, "vedette.__version__", "cryptography", "hyperscan", "jeepney", "pcre2"),
     "vedette.server": (
-        *SHARED, "vedette.__version__", "aiosmtplib", "argon2", "cryptography", "httptools", "jinja2", "markupsafe",
+        *SHARED, "vedette.__version__", "aiosmtplib", "argon2", "asyncpg", "cryptography", "httptools", "jinja2", "markupsafe",
         "msgspec", "pcre2", "pyotp", "segno", "starlette", "uvicorn", "uvloop",
     ),
     "vedette.demo": ("vedette.errors", "vedette.clock", "vedette.__version__", "aiosmtpd"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from postgresql import Cluster, cluster
 from serving import DEVAUTH, EMAIL, FakeDevice, RealServer, real_server
 
 from vedette.server.access import keys, passwords
@@ -61,3 +62,10 @@ def accept(admin: httpx.Client) -> Callable[[FakeDevice], str]:
         return device_id
 
     return work
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A running PostgreSQL, one for all tests."""
+    with cluster() as made:
+        yield made

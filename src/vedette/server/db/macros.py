@@ -8,12 +8,13 @@ length. docs/decisions/0011-postgresql.md has examples of each, and the rest of 
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 Macro = Callable[[str], str]
 Dialect = Mapping[str, Macro]
 """Macros by name; each is given what stands behind the colon."""
 
+KEY: Final = 128  # characters of a long text in an index; PostgreSQL takes 2,704 bytes for all columns together
 _USE: Final = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 
 
@@ -61,12 +62,20 @@ SQLITE: Final[Dialect] = {
     "member_text": lambda _: "(CASE WHEN member.type = 'text' THEN member.value END)",
     "member_number": lambda _: "(CASE WHEN member.type IN ('integer', 'real') THEN member.value END)",
     "key": lambda column: column,
+    "one_of": lambda arg: "{} IN (SELECT value FROM json_each({}))".format(*arg.split()),
 }
 
 
 def _postgresql_part(arg: str) -> str:
     table, path = _path(arg, "({{0}}.value ->> {})", "({{0}}.value ->> '{}')", "({0}.value #>> '{{}}')")
     return path.format(table)
+
+
+def _one_of(arg: str) -> str:
+    column, name = arg.split()
+    texts = f"jsonb_array_elements_text({_json(name.removeprefix(':'))}) AS wanted"
+    short = f"left({column}, {KEY}) IN (SELECT left(wanted, {KEY}) FROM {texts})"
+    return f"({short} AND {column} IN (SELECT wanted FROM {texts}))"
 
 
 def _json(name: str) -> str:
@@ -94,7 +103,8 @@ POSTGRESQL: Final[Dialect] = {
     "member_number": lambda _: (
         "(CASE WHEN jsonb_typeof(member.value) = 'number' THEN CAST(member.value #>> '{}' AS numeric) END)"
     ),
-    "key": lambda column: f"left({column}, 128)",
+    "key": lambda column: f"left({column}, {KEY})",
+    "one_of": _one_of,
 }
 
 _PARAMETER: Final = re.compile(r"'(?:[^']|'')*'|:([A-Za-z_]\w*)")
@@ -102,17 +112,10 @@ _PARAMETER: Final = re.compile(r"'(?:[^']|'')*'|:([A-Za-z_]\w*)")
 
 def numbered(sql: str) -> tuple[str, tuple[str, ...]]:
     """`sql` with `$1` ... for its named parameters, and their names in this order."""
-    names: dict[str, int] = {}
+    numbers: dict[str, int] = {}
 
     def one(found: re.Match[str]) -> str:
-        if found[1] is None:
-            return found[0]
-        return f"${names.setdefault(found[1], len(names) + 1)}"
+        name = found[1]
+        return found[0] if name is None else f"${numbers.setdefault(name, len(numbers) + 1)}"
 
-    text = _PARAMETER.sub(one, sql)
-    return text, tuple(names)
-
-
-def ordered_values(names: tuple[str, ...], params: Mapping[str, Any]) -> list[Any]:
-    """The values of `params` in the order that `numbered` gave."""
-    return [params[name] for name in names]
+    return _PARAMETER.sub(one, sql), tuple(numbers)

@@ -10,27 +10,26 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from vedette.clock import SystemClock
 from vedette.errors import Busy, Unavailable
+from vedette.server.db import units
 from vedette.server.db.core import Item, Kind, Row, Scope, Together, Work, bound, confine, kind_of
 from vedette.server.db.hearing import Hearing
 from vedette.server.db.macros import SQLITE, expand
 from vedette.server.db.migrations import migrate
 from vedette.server.db.regex import register
+from vedette.server.db.units import MAX_GROUP, Unit, deal, together
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 READERS: Final = 4
-MAX_WAITING: Final = 2048  # units of work; beyond it callers hear Busy and come back
-MAX_GROUP: Final = 256  # units of work that share one commit
 LOCK_WAIT_S: Final = 10
 READ_S: Final = 20.0  # then a question is ended: there are few readers, and all wait for them
 READ_STEPS: Final = 50_000  # of the database's machine between two looks at the clock; about a millisecond
@@ -83,19 +82,6 @@ class _SqliteTx:
         self.callbacks.append(partial(self._hearing.tell, topic, words))  # there is one process
 
 
-@dataclass(slots=True, eq=False)
-class _Unit:
-    """One caller that waits for the writer."""
-
-    scope: Scope
-    work: Callable[..., Coroutine[Any, Any, Any]]
-    items: list[Any] | None  # of work for several together; None: a unit of its own
-    done: asyncio.Future[Any]
-    result: Any = None
-    error: BaseException | None = None
-    callbacks: list[Callable[[], None]] = field(default_factory=list)
-
-
 class SqliteDatabase:
     """See `core.Database`. Opened in the thread that will run the event loop, or before there is one."""
 
@@ -113,7 +99,7 @@ class SqliteDatabase:
             migrate(self._writer)
         except (sqlite3.Error, OSError) as exc:
             raise Unavailable(f"database {path}: {exc}") from exc
-        self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._waiting = 0
         self._closed = False
         self._local = threading.local()
@@ -162,11 +148,11 @@ class SqliteDatabase:
         """Stand in line for the writer."""
         if self._closed:
             raise Unavailable("the database is closed")
-        if self._waiting >= MAX_WAITING:
+        if self._waiting >= units.MAX_WAITING:
             raise Busy("too many changes are waiting for the database; try again in a few seconds")
         future = asyncio.get_running_loop().create_future()
         self._waiting += 1
-        self._queue.put(_Unit(scope, work, items, future))
+        self._queue.put(Unit(scope, work, items, future))
         return await future
 
     def hear(self, topic: str, call: Callable[..., None], missed: Callable[[], None]) -> None:
@@ -195,7 +181,7 @@ class SqliteDatabase:
         last = False
         while not last:
             unit = self._queue.get()
-            group: list[_Unit] = []
+            group: list[Unit] = []
             while unit is not None:
                 group.append(unit)
                 if len(group) == MAX_GROUP:
@@ -209,11 +195,11 @@ class SqliteDatabase:
                 self._write_group(group)
                 self._tell(group)
 
-    def _write_group(self, group: list[_Unit]) -> None:
+    def _write_group(self, group: list[Unit]) -> None:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
-            for units in _together(group):
-                self._write_units(units)
+            for bunch in together(group):
+                self._write_bunch(bunch)
             self._writer.execute("COMMIT")
         except Exception as exc:  # the writer lives on: everybody in the group hears of it
             if self._writer.in_transaction:
@@ -222,68 +208,44 @@ class SqliteDatabase:
                 unit.callbacks = []
                 unit.error = Unavailable(f"the database cannot be written now: {exc}")
 
-    def _write_units(self, units: list[_Unit]) -> None:
+    def _write_bunch(self, bunch: list[Unit]) -> None:
         """Run what goes together; if it fails, undo it alone, and try one by one."""
         self._writer.execute("SAVEPOINT unit")
-        first = units[0]
+        first = bunch[0]
         tx = _SqliteTx(self._writer, first.scope, self._hearing)
         try:
             if first.items is None:
                 first.result = _drive(first.work(tx))
             else:
-                _deal(units, _drive(first.work(tx, [unit.items[0] for unit in units if unit.items])))
+                deal(bunch, _drive(first.work(tx, [unit.items[0] for unit in bunch if unit.items])))
         except Exception as exc:  # told to the caller, whatever it is: it must not end the writer
             if not self._writer.in_transaction:  # disk full and the like end the whole transaction
                 raise
             self._writer.execute("ROLLBACK TO unit")
             self._writer.execute("RELEASE unit")
-            if len(units) == 1:
+            if len(bunch) == 1:
                 first.error = exc
                 return
-            for unit in units:
-                self._write_units([unit])
+            for unit in bunch:
+                self._write_bunch([unit])
             return
         first.callbacks = tx.callbacks
         self._writer.execute("RELEASE unit")
 
-    def _tell(self, group: list[_Unit]) -> None:
+    def _tell(self, group: list[Unit]) -> None:
         """Answer a whole group with one wake-up of its event loop."""
         loop = group[0].done.get_loop()
 
         def answer() -> None:
             for unit in group:
                 self._waiting -= 1
-                for call in unit.callbacks:
-                    call()
-                if unit.done.cancelled():
-                    continue
-                if unit.error is None:
-                    unit.done.set_result(unit.result)
-                else:
-                    unit.done.set_exception(_told(unit.error))
+                unit.error = None if unit.error is None else _told(unit.error)
+                unit.answer()
 
         try:
             loop.call_soon_threadsafe(answer)
         except RuntimeError:  # the loop is gone, and with it everyone who waited
             return
-
-
-def _together(group: list[_Unit]) -> Iterable[list[_Unit]]:
-    """The units of a group, those that one call can serve in one list; in the order of the first of each."""
-    lists: dict[object, list[_Unit]] = {}
-    for unit in group:
-        key: object = unit if unit.items is None else (unit.scope, unit.work)
-        lists.setdefault(key, []).append(unit)
-    return lists.values()
-
-
-def _deal(units: list[_Unit], outcomes: Sequence[Any]) -> None:
-    """Give each its own outcome."""
-    for unit, outcome in zip(units, outcomes, strict=True):
-        if isinstance(outcome, Exception):
-            unit.error = outcome
-        else:
-            unit.result, unit.error = outcome, None
 
 
 def _is_trouble(error: BaseException) -> bool:

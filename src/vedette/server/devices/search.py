@@ -245,7 +245,7 @@ def _has(predicate: Predicate, kind: str, value: Any, params: _Params) -> str:
         member = f"SELECT 1 FROM {{members:attribute.value}} WHERE {{member_json:}} IN {_each(wanted, 'each_json')}"
         return (
             f"device.id IN (SELECT attribute.device FROM attribute WHERE attribute.tenant = :tenant AND {where}"
-            f" AND (value IN {_each(wanted)} OR (value >= '[' AND value < '\\' AND EXISTS ({member}))))"
+            f" AND ({{one_of:value {wanted}}} OR (value >= '[' AND value < '\\' AND EXISTS ({member}))))"
         )
     if kind == "$exists":
         return f"EXISTS (SELECT 1 FROM attribute WHERE {_OF_DEVICE} AND {where})"

@@ -81,7 +81,7 @@ CREATE TABLE attribute (
     PRIMARY KEY (tenant, device, scope, name),
     FOREIGN KEY (tenant, device) REFERENCES device (tenant, id) ON DELETE CASCADE
 ) WITHOUT ROWID;
-CREATE INDEX attribute_by_value ON attribute (tenant, scope, name, value, device);
+CREATE INDEX attribute_by_value ON attribute (tenant, scope, name, {key:value}, device);
 
 -- The id carries the device's time and a hash of the content (alerts/ids.py), so this one key is identity,
 -- idempotency and the order of the history. With a rowid: rows are big, the key is small, lists count by the key alone.

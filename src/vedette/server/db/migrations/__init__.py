@@ -1,6 +1,7 @@
 """The schema, forward only: every file here is applied once, in order, each in one transaction.
 
 A file is never edited after a release; tests migrate from every released schema, with data.
+They are written for SQLite, with `TEXT`, `INTEGER` and `BIGINT` columns; `postgresql.py` reads them its own way.
 """
 
 import sqlite3
@@ -8,6 +9,7 @@ from importlib.resources import files
 from typing import Final
 
 from vedette.errors import Invalid
+from vedette.server.db.macros import SQLITE, expand
 
 MIGRATIONS: Final = (
     "0001_first.sql",
@@ -27,11 +29,10 @@ def migrate(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
-            raise Invalid(f"the database has schema {version}; this Vedette knows {len(MIGRATIONS)}: use the newer one")
+        check_version(version)
         for number, name in enumerate(MIGRATIONS[version:], start=version + 1):
-            for statement in statements(files(__package__).joinpath(name).read_text("utf-8")):
-                connection.execute(statement)
+            for statement in statements(name):
+                connection.execute(expand(statement, SQLITE))
             connection.execute(f"PRAGMA user_version={number}")
         connection.execute("COMMIT")
     except BaseException:
@@ -39,6 +40,13 @@ def migrate(connection: sqlite3.Connection) -> None:
         raise
 
 
-def statements(script: str) -> list[str]:
-    """The statements of a script; in our files a semicolon at the end of a line ends one."""
+def check_version(version: int) -> None:
+    """Raises Invalid where the database was written by a newer Vedette."""
+    if version > len(MIGRATIONS):
+        raise Invalid(f"the database has schema {version}; this Vedette knows {len(MIGRATIONS)}: use the newer one")
+
+
+def statements(name: str) -> list[str]:
+    """The statements of a file; in ours a semicolon at the end of a line ends one."""
+    script = files(__package__).joinpath(name).read_text("utf-8")
     return [part.strip() for part in script.split(";\n") if part.strip()]
