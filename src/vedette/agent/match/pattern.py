@@ -56,15 +56,24 @@ class Pattern:
     def _prepare(self, limit: str) -> None:
         text = self.text
         self._limit = limit
-        self._utf = _compile(text, limit)
-        self._ascii = self._utf
+        self._utf: Any = None
+        self._ascii: Any = None
         self._interpreted: Any = None
         # As bytes only where that cannot change the answer: the pattern is ASCII itself and means the same without UTF.
         if text.isascii():
-            try:
+            with suppress(Invalid):  # for example \x{20AC}, which only UTF mode knows
                 self._ascii = _compile(text.encode(), limit)
-            except Invalid:  # for example \x{20AC}, which only UTF mode knows
-                self._ascii = self._utf
+        if self._ascii is None:
+            self._ascii = self._utf = _compile(text, limit)
+
+    def _wide(self) -> Any:
+        """The pattern for lines that are not pure ASCII: made when one comes, for many logs have none. Raises `Undecided` when it is too large to be one."""
+        if self._utf is None:
+            try:
+                self._utf = _compile(self.text, self._limit)
+            except Invalid as exc:
+                raise Undecided(str(exc)) from None
+        return self._utf
 
     @classmethod
     def compile(cls, text: str) -> "Pattern":
@@ -89,7 +98,7 @@ class Pattern:
             code = self._ascii
             subject: bytes | str = line if code is not self._utf else line.decode("ascii")
         else:
-            code = self._utf
+            code = self._wide()
             subject = line.decode(errors="replace")
         try:
             return _search(code, subject)
