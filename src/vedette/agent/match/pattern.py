@@ -67,7 +67,10 @@ class Pattern:
             self._ascii = self._utf = _compile(text, limit)
 
     def _wide(self) -> Any:
-        """The pattern for lines that are not pure ASCII: made when one comes, for many logs have none. Raises `Undecided` when it is too large to be one."""
+        """The pattern for lines that are not pure ASCII: made when one comes, for many logs have none.
+
+        Raises `Undecided` when it is too large to be one.
+        """
         if self._utf is None:
             try:
                 self._utf = _compile(self.text, self._limit)
