@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import ingest, peers, results, road, scan, wrk
+from bench import ingest, management, peers, results, road, scan, wrk
 from bench.markdown import table
 from vedette.demo.stage import Stage
 
@@ -159,6 +159,7 @@ PARTS: Final[dict[str, Callable[[Stage], list[str]]]] = {
     "road": of_the_road,
     "intake": of_the_intake,
     "devices": of_the_devices,
+    "management": management.measure,
     "peers": peers.measure,
     "scan": scan.measure,
 }
