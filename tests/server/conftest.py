@@ -1,5 +1,6 @@
 """Fixtures of the server's tests."""
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,32 @@ def cheap_secrets() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keys, "new_key", lambda: key)
         patch.setattr(passwords, "PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1))
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A running PostgreSQL, one for all tests."""
+    with cluster() as made:
+        yield made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dialect(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With VEDETTE_TEST_DATABASE=postgresql, servers that would have SQLite in their data directory have PostgreSQL."""
+    if os.environ.get("VEDETTE_TEST_DATABASE") != "postgresql":
+        yield
+        return
+    running: Cluster = request.getfixturevalue("postgresql")
+    urls: dict[Path, str] = {}
+
+    def url(settings: Settings) -> str:
+        if not settings.database and settings.data not in urls:
+            urls[settings.data] = running.new_database()
+        return settings.database or urls[settings.data]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Settings, "database_url", property(url))
         yield
 
 
@@ -62,10 +89,3 @@ def accept(admin: httpx.Client) -> Callable[[FakeDevice], str]:
         return device_id
 
     return work
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Cluster]:
-    """A running PostgreSQL, one for all tests."""
-    with cluster() as made:
-        yield made

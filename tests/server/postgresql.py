@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -37,6 +38,8 @@ class Cluster:
         return self.url(name)
 
     def sql(self, statement: str, database: str = "postgres") -> list[asyncpg.Record]:
+        """Ask it directly. In a thread of its own, for the one that asks may have a running event loop."""
+
         async def ask() -> list[asyncpg.Record]:
             connection = await asyncpg.connect(self.url(database))
             try:
@@ -45,7 +48,8 @@ class Cluster:
             finally:
                 await connection.close()
 
-        return asyncio.run(ask())
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, ask()).result()
 
     def start(self) -> None:
         settings = {
