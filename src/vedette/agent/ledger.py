@@ -60,6 +60,11 @@ class Ledger:
         """The disk takes nothing: nothing more may be read."""
         return self._blocked
 
+    @property
+    def announces(self) -> bool:
+        """Is there an alert that the next `commit` makes durable?"""
+        return bool(self._alerts)
+
     def open(self, key: str) -> None:
         """From now on this check has verdicts; what ran out while nobody looked is called off first."""
         if key not in self._states:

@@ -4,7 +4,7 @@ Alerts, states, and the positions behind the lines that caused them go together.
 takes nothing, nothing is read until it does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,10 +18,11 @@ from vedette.agent.follow.journal import JournalSource, plain
 from vedette.agent.follow.lines import Block
 from vedette.agent.follow.many import ManySource
 from vedette.agent.follow.position import Position
+from vedette.agent.follow.rest import Awake
 from vedette.agent.host import Host
 from vedette.agent.ledger import PLACE, Ledger
 from vedette.agent.loop import Loop, Timer
-from vedette.agent.match import Engine, Found
+from vedette.agent.match import Found
 from vedette.agent.match.engines import Engines
 from vedette.agent.match.fields import scan
 from vedette.agent.states import Verdict
@@ -31,6 +32,9 @@ SAVE_S: Final = 5.0
 """Positions behind lines that meant nothing are saved this often; after a crash such lines are read once more."""
 COOL_S: Final = 0.1
 """A source whose matches only restart clocks is read this often: each time costs a flush to the disk."""
+
+MAX_APART: Final = 64
+"""Commits with the places of some checks before one with all: after a crash so many places may have to be read from."""
 
 TURN_S: Final = 0.01
 """One source is searched for so long before another has its turn."""
@@ -48,13 +52,35 @@ class _Reader:
     source: Source
 
 
+class _Asked:
+    """The checks on one source, and how lines are searched for them."""
+
+    __slots__ = ("_heard_by", "_indexes", "checks", "engine", "names", "others")
+
+    def __init__(self, checks: dict[str, Check], engines: Engines) -> None:
+        about_lines = {key: check for key, check in checks.items() if _is_about_lines(check)}
+        self.checks = checks
+        self.names = list(about_lines)
+        self.engine = engines.make([check.pattern for check in about_lines.values()])
+        self.others = [check for key, check in checks.items() if key not in about_lines]
+        self._heard_by: frozenset[str] = frozenset()
+        self._indexes: Set[int] = frozenset()
+
+    def indexes(self, keys: frozenset[str]) -> Set[int]:
+        """Which patterns of the engine are those of these checks; they nearly always are the same as before."""
+        if keys != self._heard_by:
+            self._heard_by = keys
+            self._indexes = frozenset(index for index, key in enumerate(self.names) if key in keys)
+        return self._indexes
+
+
 class _Search:
     """What a step of a source has brought is searched, in as many turns as it takes."""
 
-    def __init__(self, reads: list[Read], checks: dict[str, Check], engine: Engine) -> None:
-        self._checks, self.engine = checks, engine
+    def __init__(self, reads: list[Read], asked: _Asked) -> None:
+        self._asked, self._checks, self.engine = asked, asked.checks, asked.engine
         self.sample = reads[0].block.data
-        self.keys = {key for read in reads for key in read.keys if key in checks}
+        self.keys = {key for read in reads for key in read.keys & asked.checks.keys()}
         self.verdicts: list[tuple[str, Verdict]] = []  # complete when `run` has said so
         self._work = self._all(reads)
 
@@ -63,12 +89,11 @@ class _Search:
         return all(clock.elapsed() < until_s for _ in self._work)
 
     def _all(self, reads: list[Read]) -> Iterator[None]:
-        names = [key for key, check in self._checks.items() if _is_about_lines(check)]
-        others = [check for check in self._checks.values() if not _is_about_lines(check)]
+        asked = self._asked
         for read in reads:
-            wanted = {index for index, key in enumerate(names) if key in read.keys}
-            yield from self._heard(read.block, names, self.engine.scan(read.block.data, wanted))
-            for check in others:
+            found = self.engine.scan(read.block.data, asked.indexes(read.keys))
+            yield from self._heard(read.block, asked.names, found)
+            for check in asked.others:
                 if check.key in read.keys:
                     yield from self._heard(read.block, [check.key], scan(read.block, check.pattern, check.field))
 
@@ -96,11 +121,13 @@ def _is_about_lines(check: Check) -> bool:
     return check.events is None and check.field is None
 
 
-def _places(key: str, source: Source) -> dict[str, Position | None]:
-    """Up to where the check has read, as the ledger knows it."""
+def _places(keys: Set[str], source: Source) -> dict[str, Position | None]:
+    """Up to where each of these checks has read, as the ledger knows it."""
     if isinstance(source, ManySource):
-        return {key + PLACE + path: place for path, place in source.places(key).items()}
-    return {key: source.position(key)}
+        return {key + PLACE + path: place for key in keys for path, place in source.places(key).items()}
+    if isinstance(source, FileSource):
+        return source.positions(keys)
+    return {key: source.position(key) for key in keys}
 
 
 class Reading:
@@ -108,14 +135,17 @@ class Reading:
 
     def __init__(self, *, loop: Loop, host: Host, inotify: Inotify, ledger: Ledger, engines: Engines) -> None:
         self._loop, self._host, self._inotify, self._ledger, self._makes = loop, host, inotify, ledger, engines
+        self._awake = Awake()
         self._readers: dict[str, _Reader] = {}
         self._sources: dict[tuple[str, Rule | None, str], Source] = {}
-        self._engines: dict[Source, tuple[dict[str, Check], Engine]] = {}
+        self._asked: dict[Source, _Asked] = {}
         self._searches: dict[Source, _Search] = {}  # under way; the source is not read on meanwhile
         self._ready: dict[Source, None] = {}
         self._cooling: dict[Source, bool] = {}  # True: it became ready while it cooled
         self._pump_planned = False
         self._dirty: set[str] = set()  # checks that have read on since their places were saved
+        self._places: dict[str, Position | None] = {}  # those that go with the next commit, whatever is read meanwhile
+        self._apart = 0  # commits since all places were saved
         self._new: dict[Source, set[str]] = {}  # checks whose file has no place in the store yet
         self._saving: Timer | None = None
         ledger.on_free = self._plan_pump
@@ -157,7 +187,8 @@ class Reading:
         self._drop_engine(reader.source)
         self._new.get(reader.source, set()).discard(key)
         self._dirty.discard(key)
-        self._commit(_places(key, reader.source))
+        self._places |= _places({key}, reader.source)
+        self._commit()
         reader.source.unsubscribe(key)
         if all(each.source is not reader.source for each in self._readers.values()):
             self._sources.pop(_name(reader.check)).close()
@@ -167,7 +198,7 @@ class Reading:
 
     def close(self) -> None:
         """Stop reading and save the places. What is still searched is read again next time."""
-        self._commit()
+        self._save()
         self._searches = {}
         for source in self._sources.values():
             source.close()
@@ -176,12 +207,12 @@ class Reading:
     def _open_source(self, check: Check, context: int, *, one: bool) -> Source:
         name = check.source
         if not one and is_pattern(name):
-            return ManySource(name, self._loop, self._inotify, context, self._on_ready, check.events)
+            return ManySource(name, self._loop, self._inotify, context, self._on_ready, check.events, self._awake)
         if check.events is None and name.startswith("@") and (words := plain(name[1:])) is not None:
             return JournalSource(name[1:], words, self._host, self._inotify, context, self._on_ready)
         if name.startswith("@"):
             return CommandSource(name[1:], self._host, context, self._on_ready, check.events)
-        return FileSource(name, self._loop, self._inotify, context, self._on_ready, check.events)
+        return FileSource(name, self._loop, self._inotify, context, self._on_ready, check.events, self._awake)
 
     def _on_ready(self, source: Source) -> None:
         if source in self._cooling:
@@ -212,35 +243,11 @@ class Reading:
                 self._ready[source] = None
                 continue
             handled.append(source)
-            search = self._searches.pop(source, None) or self._begin(source)
-            if search is None:
-                continue
-            if not search.run(clock, now + TURN_S):
-                self._searches[source] = search
-                continue
-            some, news = self._judge(search)
+            some, news = self._turn(source, now + TURN_S)
             changed |= news
             if some:
                 hot.add(source)
-        # A file found for the first time is noted at once, so that it is known by whatever name when we come back.
-        found = [
-            key
-            for source in handled
-            if source in self._new and source not in self._searches
-            for key in self._new[source]
-            if _places(key, source)[key]
-        ]
-        found += (
-            key
-            for source in handled
-            if isinstance(source, ManySource) and source not in self._searches and source.news
-            for key, reader in self._readers.items()
-            if reader.source is source
-        )
-        if changed or found:
-            for key in found:
-                self._new.pop(self._readers[key].source, None)
-            self._dirty.update(found)
+        if self._note_new(handled) or changed:
             self._commit()
         for source in handled:
             if source in self._searches or source.more:
@@ -252,38 +259,79 @@ class Reading:
         if self._ready:
             self._plan_pump()
 
+    def _turn(self, source: Source, until_s: float) -> tuple[bool, bool]:
+        """Read and search one source for so long, or until there is something to announce: see `_judge`."""
+        clock = self._loop.clock
+        some = changed = False
+        while True:
+            search = self._searches.pop(source, None) or self._begin(source)
+            if search is not None:
+                if not search.run(clock, until_s):
+                    self._searches[source] = search
+                    break
+                found, news = self._judge(search, source)
+                some, changed = some or found, changed or news
+            if not source.more or self._ledger.announces or clock.elapsed() >= until_s:
+                break
+        return some, changed
+
+    def _note_new(self, handled: list[Source]) -> bool:
+        """A file found for the first time is noted at once, so that it is known by whatever name when we come back."""
+        found = False
+        for source in handled:
+            if source in self._searches:
+                continue
+            if isinstance(source, ManySource):
+                if source.news:
+                    keys = {key for key, reader in self._readers.items() if reader.source is source}
+                    self._places |= _places(keys, source)
+                    found = True
+            elif source in self._new:
+                places = {key: place for key, place in _places(self._new[source], source).items() if place is not None}
+                if places:
+                    self._places |= places
+                    self._new[source] -= places.keys()
+                    found = True
+                if not self._new[source]:
+                    del self._new[source]
+        return found
+
     def _begin(self, source: Source) -> _Search | None:
         """Take a step of the source; None when it has brought nothing."""
         reads = source.step()
         if not reads:
             return None
-        if source not in self._engines:
+        asked = self._asked.get(source)
+        if asked is None:
             checks = {key: each.check for key, each in self._readers.items() if each.source is source}
-            self._engines[source] = (
-                checks,
-                self._makes.make([each.pattern for each in checks.values() if _is_about_lines(each)]),
-            )
-        checks, engine = self._engines[source]
-        return _Search(reads, checks, engine)
+            asked = self._asked[source] = _Asked(checks, self._makes)
+        return _Search(reads, asked)
 
     def _drop_engine(self, source: Source) -> None:
         """The checks on this source are others now."""
-        if source in self._engines:
-            self._makes.drop(self._engines.pop(source)[1])
+        if source in self._asked:
+            self._makes.drop(self._asked.pop(source).engine)
 
     def _finish(self, source: Source) -> None:
         """Search what is left of a step, however long it takes."""
         search = self._searches.pop(source)
         while not search.run(self._loop.clock, float("inf")):
             pass
-        self._judge(search)
+        self._judge(search, source)
 
-    def _judge(self, search: _Search) -> tuple[bool, bool]:
-        """What was found goes to the ledger: whether something was, and whether that changed anything."""
+    def _judge(self, search: _Search, source: Source) -> tuple[bool, bool]:
+        """What was found goes to the ledger: whether something was, and whether that changed anything.
+
+        Then the place behind it goes with the next commit. The other checks have found nothing up to there: their
+        places can wait.
+        """
         self._makes.tend(search.engine, search.sample)
+        verdicts = [(key, verdict) for key, verdict in search.verdicts if key in self._readers]
+        changed = {key for key, verdict in verdicts if self._ledger.judge(key, verdict)}
+        if changed:
+            self._places |= _places(changed, source)
         self._mark_dirty(search.keys)
-        judged = [self._ledger.judge(key, verdict) for key, verdict in search.verdicts if key in self._readers]
-        return bool(judged), any(judged)
+        return bool(verdicts), bool(changed)
 
     def _forget_over(self, source: ManySource) -> None:
         if over := source.take_over():
@@ -302,13 +350,25 @@ class Reading:
     def _mark_dirty(self, keys: set[str]) -> None:
         self._dirty |= keys
         if self._saving is None or not self._saving.pending:
-            self._saving = self._loop.call_later(SAVE_S, self._commit)
+            self._saving = self._loop.call_later(SAVE_S, self._save)
 
-    def _commit(self, places: dict[str, Position | None] | None = None) -> None:
+    def _save(self) -> None:
+        """Commit with the places of all checks."""
+        self._apart = 0
         # The place of one that is searched for is behind what is searched: not yet.
         busy: set[str] = set().union(*(search.keys for search in self._searches.values()))
         dirty, self._dirty = self._dirty - busy, self._dirty & busy
-        positions: dict[str, Position | None] = {}
+        of_source: dict[Source, set[str]] = {}
         for key in dirty & self._readers.keys():
-            positions |= _places(key, self._readers[key].source)
-        self._ledger.commit(positions | (places or {}))
+            of_source.setdefault(self._readers[key].source, set()).add(key)
+        for source, keys in of_source.items():
+            self._places |= _places(keys, source)
+        self._commit()
+
+    def _commit(self) -> None:
+        self._apart += 1
+        if self._apart > MAX_APART:
+            self._save()
+            return
+        places, self._places = self._places, {}
+        self._ledger.commit(places)

@@ -82,7 +82,7 @@ class CommandSource:
         block = Block(data=lines, first=self._line + 1, context=self._context.data, events=starts)
         self._line += lines.count(b"\n")
         self._context.add(lines)
-        return [Read(keys=tuple(sorted(self._keys)), block=block)]
+        return [Read(keys=frozenset(self._keys), block=block)]
 
     def _start(self) -> None:
         self._restart = None

@@ -1,6 +1,7 @@
 """Follow a file through everything that happens to logs: nothing is read twice, nothing is skipped."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.lines import Block
 from vedette.agent.follow.pathwatch import PathWatch
 from vedette.agent.follow.position import Position
+from vedette.agent.follow.rest import Awake, Rest
 from vedette.agent.loop import Loop, Timer
 
 LINGER_S: Final = 60.0
@@ -23,12 +25,17 @@ SETTLE_S: Final = 0.1
 class Read:
     """What one step of a source brought, for whom."""
 
-    keys: tuple[str, ...]
+    keys: frozenset[str]
     block: Block
 
 
 class FileSource:
     """One followed path and the checks on it. A check that begins or lags has a cursor of its own until it is there."""
+
+    __slots__ = (
+        "_awake", "_context", "_cursors", "_linger", "_loop", "_modified", "_on_ready", "_patience", "_rest", "_rule",
+        "_settle", "_watch", "path",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -38,9 +45,12 @@ class FileSource:
         context: int,
         on_ready: Callable[["FileSource"], None],
         rule: Rule | None = None,
+        awake: Awake | None = None,
     ) -> None:
         self.path = path
-        self.cursors: list[Cursor] = []
+        self._cursors: tuple[Cursor, ...] = ()
+        self._rest: Rest | None = None  # then there is no cursor
+        self._awake = awake or Awake()
         self._loop = loop
         self._context = context
         self._on_ready = on_ready
@@ -51,6 +61,28 @@ class FileSource:
         self._linger: Timer | None = None
         self._watch = PathWatch(inotify, path, self._changed)
 
+    @property
+    def cursors(self) -> tuple[Cursor, ...]:
+        """One for each place at which checks are. Wakes what rests."""
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            self._cursors = (Cursor.woken(self.path, rest, self._watch, self._context, self._rule),)
+        return self._cursors
+
+    def rest(self) -> None:
+        """Keep only what is needed to go on, unless something is under way."""
+        if (
+            len(self._cursors) != 1
+            or self._modified
+            or any(timer is not None and timer.pending for timer in (self._settle, self._linger))
+        ):
+            return
+        cursor = self._cursors[0]
+        place = cursor.rest()
+        if place is not None and cursor.now is not None:
+            self._rest = Rest(self._awake.shared(cursor.keys), cursor.now.fd, place)
+            self._cursors, self._settle, self._linger = (), None, None
+
     def subscribe(self, key: str, position: Position | None) -> None:
         """From `position` on; None: from the start of the file."""
         for cursor in self.cursors:
@@ -58,20 +90,25 @@ class FileSource:
                 cursor.keys.add(key)
                 break
         else:
-            self.cursors.append(Cursor(self.path, {key}, position, self._watch, self._context, self._rule))
+            new = Cursor(self.path, {key}, position, self._watch, self._context, self._rule)
+            self._cursors = (*self._cursors, new)
         self._on_ready(self)
 
     def unsubscribe(self, key: str) -> None:
-        for cursor in list(self.cursors):
+        for cursor in self.cursors:
             cursor.keys.discard(key)
             if not cursor.keys:
                 cursor.close()
-                self.cursors.remove(cursor)
+        self._cursors = tuple(each for each in self._cursors if each.keys)
 
     def close(self) -> None:
-        for cursor in self.cursors:
+        if self._rest is not None:
+            self._watch.release(self._rest.fd)
+            os.close(self._rest.fd)
+        for cursor in self._cursors:
             cursor.close()
-        self.cursors = []
+        self._cursors, self._rest = (), None
+        self._awake.forget(self)
         for timer in (self._settle, self._linger):
             if timer is not None:
                 timer.cancel()
@@ -80,10 +117,24 @@ class FileSource:
         self._watch.close()
 
     def position(self, key: str) -> Position | None:
+        if self._rest is not None:
+            return self._rest.position(self.path) if key in self._rest.keys else None
         return next((cursor.position() for cursor in self.cursors if key in cursor.keys), None)
+
+    def positions(self, keys: Set[str]) -> dict[str, Position | None]:
+        """`position` of each of them, at the cost of one where they have read together."""
+        out: dict[str, Position | None] = {}
+        if self._rest is not None:
+            return dict.fromkeys(keys & set(self._rest.keys), self._rest.position(self.path))
+        for cursor in self.cursors:
+            if here := cursor.keys & keys:
+                out |= dict.fromkeys(here, cursor.position())
+        return out
 
     def identities(self) -> set[tuple[int, int]]:
         """Device and inode number of each file that is open here."""
+        if self._rest is not None:
+            return {self._rest.identity}
         return {(each.device, each.inode) for cursor in self.cursors for each in cursor.generations}
 
     def hand_over(self, identity: tuple[int, int], path: str) -> dict[str, Position]:
@@ -98,7 +149,7 @@ class FileSource:
     @property
     def more(self) -> bool:
         """Is another step worth it at once?"""
-        return any(cursor.more for cursor in self.cursors)
+        return any(cursor.more for cursor in self._cursors)
 
     def step(self) -> list[Read]:
         """One bounded piece of reading for each cursor."""
@@ -108,7 +159,7 @@ class FileSource:
         for cursor in self.cursors:
             if modified and cursor.suspect():
                 self._settle_later()
-            out += (Read(keys=tuple(sorted(cursor.keys)), block=block) for block in cursor.step() if block.data)
+            out += (Read(keys=frozenset(cursor.keys), block=block) for block in cursor.step() if block.data)
         self._merge()
         if any(cursor.lingering for cursor in self.cursors) and (self._linger is None or not self._linger.pending):
             self._linger = self._loop.call_later(LINGER_S, self._end_lingering)
@@ -116,6 +167,7 @@ class FileSource:
             for cursor in self.cursors:
                 for each in cursor.generations:
                     self._patience.note(each, each.holding)
+        self._awake.note(self)
         return out
 
     def _event_over(self, generation: Generation) -> None:
@@ -137,12 +189,15 @@ class FileSource:
 
     def _merge(self) -> None:
         """Cursors that have come to the same place go on as one: one read for all."""
-        for index, cursor in enumerate(self.cursors):
-            for other in self.cursors[index + 1 :]:
-                if cursor.same_place(other) and not other.lingering:
-                    cursor.keys |= other.keys
-                    other.close()
-                    self.cursors.remove(other)
+        left: list[Cursor] = []
+        for cursor in self._cursors:
+            same = next((each for each in left if each.same_place(cursor)), None)
+            if same is None or cursor.lingering:
+                left.append(cursor)
+            else:
+                same.keys |= cursor.keys
+                cursor.close()
+        self._cursors = tuple(left)
 
     def _end_lingering(self) -> None:
         for cursor in self.cursors:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from dataclasses import replace
 from typing import Final
 
 from vedette.agent.follow.events import Assembler, Rule
@@ -10,9 +11,10 @@ from vedette.agent.follow.position import HEAD_BYTES, TAIL_BYTES, Position, chec
 from vedette.errors import Unavailable
 
 BLOCK_BYTES: Final = 64 * 1024
-"""Read in one go: small enough that the C library gives the same memory again, which the processor still has at hand."""
+"""Read in one go: so little that the C library hands out the same memory again, still in the processor's cache."""
 CONTEXT_BYTES: Final = 64 * 1024
-"""How far back a resumed file is read for the lines before the first match."""
+"""How far back a file is read at most for the lines before the first match."""
+FIRST_CONTEXT_BYTES: Final = 4 * 1024
 
 
 class Generation:
@@ -22,13 +24,13 @@ class Generation:
     truncated and written anew, though it may have grown beyond the place again.
     """
 
-    def __init__(self, fd: int, context_size: int, rule: Rule | None = None) -> None:
-        self.fd = fd
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(fd)
-            raise Unavailable("is no regular file")
-        self.device, self.inode = status.st_dev, status.st_ino
+    __slots__ = (
+        "_assembler", "_context", "_context_size", "_head", "_held", "_lost", "_over", "_read_at", "_recent", "_rule",
+        "_seen", "_splitter", "_tail", "_whole", "device", "fd", "inode", "line", "offset",
+    )  # fmt: skip
+
+    def __init__(self, fd: int, device: int, inode: int, context_size: int, rule: Rule | None = None) -> None:
+        self.fd, self.device, self.inode = fd, device, inode
         self._context_size = context_size
         self._rule = rule  # what is handed out are the events of this rule; None: lines
         self.restart()
@@ -36,7 +38,32 @@ class Generation:
     @classmethod
     def open(cls, path: str, context_size: int, rule: Rule | None = None) -> "Generation":
         """Open from its start. Raises OSError, or Unavailable for what is no regular file."""
-        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY), context_size, rule)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(fd)
+            raise Unavailable("is no regular file")
+        return cls(fd, status.st_dev, status.st_ino, context_size, rule)
+
+    @classmethod
+    def woken(cls, fd: int, place: Position, context_size: int, rule: Rule | None = None) -> "Generation":
+        """The file goes on from where it came to `rest`."""
+        woken = cls(fd, place.device, place.inode, context_size, rule)
+        if woken.is_at(place):
+            woken.resume(place)
+            woken._seen = (place.offset, place.written_ns)
+        else:
+            woken._lost = place
+        return woken
+
+    def rest(self) -> Position | None:
+        """All that need be known when nothing is under way; None when something is."""
+        if self._lost or self._over or self._held or self._splitter.pending or self._seen is None:
+            return None
+        if self._seen[0] != self.offset:
+            return None
+        place = self.position("")
+        return place if place.written_ns == self._seen[1] else None
 
     def restart(self) -> None:
         """From the first byte."""
@@ -50,7 +77,8 @@ class Generation:
         self._whole = 0  # behind the last whole line that was read
         self._held = 0  # bytes before that in the file, of the event that has not ended
         self._over = False  # nobody has continued it for so long that it has
-        self._context = Context(self._context_size)
+        self._context: Context | None = None  # read from the file when it is needed
+        self._lost: Position | None = None  # what was read before was truncated meanwhile: up to where it was read
 
     def close(self) -> None:
         os.close(self.fd)
@@ -71,14 +99,10 @@ class Generation:
         self.line = position.line
         self._head = os.pread(self.fd, position.head_bytes, 0)
         self._tail = self._recent = os.pread(self.fd, position.tail_bytes, position.offset - position.tail_bytes)
-        start = max(0, position.offset - CONTEXT_BYTES)
-        earlier = os.pread(self.fd, position.offset - start, start).split(b"\n")[:-1]
-        if start and earlier:
-            del earlier[0]  # begins somewhere in a line
-        earlier = earlier[-min(len(earlier), position.line) :] if position.line else []
-        self._context.add(b"".join(line + b"\n" for line in earlier))
 
     def position(self, path: str) -> Position:
+        if self._lost is not None:
+            return replace(self._lost, path=path)
         return Position(
             path=path, device=self.device, inode=self.inode, offset=self.offset, line=self.line,
             head=checksum(self._head[: self.offset]), tail=checksum(self._tail),
@@ -87,9 +111,9 @@ class Generation:
 
     def replaced(self) -> bool:
         """Was the content truncated, or written anew, since it was read?"""
-        status = os.fstat(self.fd)
         return (
-            status.st_size < self._read_at
+            self._lost is not None
+            or os.fstat(self.fd).st_size < self._read_at
             or os.pread(self.fd, len(self._head), 0) != self._head
             or os.pread(self.fd, len(self._recent), self._read_at - len(self._recent)) != self._recent
         )
@@ -119,6 +143,8 @@ class Generation:
         data = os.pread(self.fd, BLOCK_BYTES, self._read_at)
         if not data:
             return self._end_event() if self._over else None
+        if self._context is None:
+            self._context = self._earlier()
         if len(self._head) < HEAD_BYTES:
             self._head += data[: HEAD_BYTES - len(self._head)]
         end = data.rfind(b"\n") + 1
@@ -182,7 +208,26 @@ class Generation:
         return self._block(line, starts) if line else None
 
     def _block(self, lines: bytes, events: tuple[int, ...] = ()) -> Block:
-        block = Block(data=lines, first=self.line + 1, context=self._context.data, events=events)
+        context = self._context or self._earlier()
+        block = Block(data=lines, first=self.line + 1, context=context.data, events=events)
         self.line += lines.count(b"\n")
-        self._context.add(lines)
+        context.add(lines)
+        self._context = context
         return block
+
+    def _earlier(self) -> Context:
+        """The lines before the place, as they stand in the file."""
+        context, size = Context(self._context_size), FIRST_CONTEXT_BYTES
+        while self._context_size and self.line:
+            start = max(0, self.offset - size)
+            lines = os.pread(self.fd, self.offset - start, start)
+            if start:
+                lines = lines[lines.find(b"\n") + 1 :]  # begins somewhere in a line
+            if start == 0 or size >= CONTEXT_BYTES or lines.count(b"\n") >= self._context_size:
+                lines = lines[: lines.rfind(b"\n") + 1]
+                for _ in range(lines.count(b"\n") - self.line):  # one that had no newline when it was counted
+                    lines = lines[lines.find(b"\n") + 1 :]
+                context.add(lines)
+                break
+            size *= 4
+        return context
