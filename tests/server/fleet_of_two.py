@@ -92,6 +92,19 @@ class World:
         claims = {"jti": str(uuid4()), "sub": str(uuid4()), "iss": "Mender", "exp": 1, "mender.user": True}
         return self.server.services.signer.sign(claims | {"mender.tenant": self.server.tenant.id})
 
+    @property
+    def people(self) -> list[str]:
+        """Whose address is user0@example.com, user1 ..."""
+        return list(PEOPLE)
+
+    def execute(self, sql: str, **params: object) -> None:
+        """A statement for the whole tenant."""
+
+        async def work(tx: Tx) -> None:
+            await tx.execute(sql, **params)
+
+        self.server.run(self.server.services.db.write(UserScope(self.server.tenant.id, None), work))
+
     def make(self, *groups: str) -> list[Made]:
         """A new device in each of these groups."""
         made = []
