@@ -24,6 +24,7 @@ from vedette.agent.follow.generation import BLOCK_BYTES
 from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.pathwatch import steps
 from vedette.agent.follow.position import Position
+from vedette.agent.follow.rest import Awake
 from vedette.agent.loop import Loop
 
 KEY = "log_a"
@@ -37,7 +38,7 @@ class Reader:
         self.inotify = Inotify(self.loop)
         self.calls = 0
         self.seen: list[tuple[int, str]] = []
-        self.source = FileSource(str(path), self.loop, self.inotify, 30, self._on_ready)
+        self.source = FileSource(str(path), self.loop, self.inotify, 30, self._on_ready, awake=Awake(0))
         self.source.subscribe(KEY, position)
 
     def _on_ready(self, source: FileSource) -> None:

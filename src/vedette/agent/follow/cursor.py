@@ -14,6 +14,7 @@ from vedette.agent.follow.generation import Generation
 from vedette.agent.follow.lines import Block
 from vedette.agent.follow.pathwatch import PathWatch
 from vedette.agent.follow.position import Position
+from vedette.agent.follow.rest import Rest
 from vedette.agent.follow.rotation import is_rotated, next_generation, oldest_since, siblings
 from vedette.errors import Unavailable
 
@@ -23,6 +24,10 @@ MAX_LINGERING: Final = 4
 
 class Cursor:
     """One place in the succession of generations of one path, shared by the checks that are at it."""
+
+    __slots__ = (
+        "_context", "_rule", "_suspect", "_trouble", "_wanted", "_watch", "keys", "lingering", "more", "now", "path",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -49,6 +54,20 @@ class Cursor:
     def generations(self) -> tuple[Generation, ...]:
         """All that are open."""
         return (*self.lingering, self.now) if self.now is not None else tuple(self.lingering)
+
+    @classmethod
+    def woken(cls, path: str, rest: Rest, watch: PathWatch, context: int, rule: Rule | None = None) -> "Cursor":
+        """Goes on where it came to `rest`; the file is held by `watch` still."""
+        cursor = cls(path, set(rest.keys), None, watch, context, rule)
+        cursor.now = Generation.woken(rest.fd, rest.position(path), context, rule)
+        cursor.more = False  # all was read
+        return cursor
+
+    def rest(self) -> Position | None:
+        """Its place when nothing is under way; None when something is."""
+        if self.now is None or self.lingering or self.more or self._suspect is not None or self._trouble:
+            return None
+        return self.now.rest()
 
     def close(self) -> None:
         for each in self.generations:

@@ -137,6 +137,8 @@ class Generation:
         """All is read: remember when that was written."""
         stamp = self.stamp()
         self._seen = stamp if stamp[0] == self._read_at else None
+        if self._context is not None:
+            self._context.trim()
 
     def read(self) -> Block | None:
         """The next lines, at most BLOCK_BYTES (perhaps none yet whole); None at the end of the file."""
@@ -210,8 +212,9 @@ class Generation:
     def _block(self, lines: bytes, events: tuple[int, ...] = ()) -> Block:
         context = self._context or self._earlier()
         block = Block(data=lines, first=self.line + 1, context=context.data, events=events)
-        self.line += lines.count(b"\n")
-        context.add(lines)
+        count = lines.count(b"\n")
+        self.line += count
+        context.add(lines, count)
         self._context = context
         return block
 

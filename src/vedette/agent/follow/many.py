@@ -16,6 +16,7 @@ from vedette.agent.follow.file import LINGER_S, FileSource, Read
 from vedette.agent.follow.glob import Glob
 from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.position import Position
+from vedette.agent.follow.rest import Awake
 from vedette.agent.follow.rotation import is_rotated
 from vedette.agent.loop import Loop, Timer
 
@@ -41,8 +42,10 @@ class ManySource:
         context: int,
         on_ready: Callable[["ManySource"], None],
         rule: Rule | None = None,
+        awake: Awake | None = None,
     ) -> None:
         self.pattern = pattern
+        self._awake = awake or Awake()
         self._loop, self._inotify, self._context, self._rule = loop, inotify, context, rule
         self._on_ready = on_ready
         self._files: dict[str, FileSource] = {}
@@ -204,7 +207,7 @@ class ManySource:
                 for key in moved:
                     self._starts[key].pop(name, None)
                 self._over.add(name)  # the place is kept under the new name; it must not be found under both
-        file = FileSource(path, self._loop, self._inotify, self._context, self._file_ready, self._rule)
+        file = FileSource(path, self._loop, self._inotify, self._context, self._file_ready, self._rule, self._awake)
         self._files[path] = file
         for key, starts in self._starts.items():
             start = moved.get(key) or starts.get(path)

@@ -1,0 +1,80 @@
+"""Thousands of followed files, of which few are written at a time: the others rest, in little memory.
+
+A file at rest is open and watched like any other. What was read of it is known by its place alone; what else is needed
+to go on is read from the file again when it wakes.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from vedette.agent.follow.position import Position
+
+MAX_AWAKE: Final = 16
+"""Files that were read last and do not rest, for they may be written again soon."""
+
+_PLACE: Final = struct.Struct("=iQQQQIIq")
+
+
+class Rest:
+    """An open file that is read to its end, and the checks that have read it."""
+
+    __slots__ = ("_place", "keys")
+
+    def __init__(self, keys: tuple[str, ...], fd: int, place: Position) -> None:
+        self.keys = keys
+        self._place = _PLACE.pack(
+            fd, place.device, place.inode, place.offset, place.line, place.head, place.tail, place.written_ns
+        )
+
+    @property
+    def fd(self) -> int:
+        return int(_PLACE.unpack(self._place)[0])
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode number."""
+        _, device, inode, *_ = _PLACE.unpack(self._place)
+        return device, inode
+
+    def position(self, path: str) -> Position:
+        """Behind all there is."""
+        _, device, inode, offset, line, head, tail, written_ns = _PLACE.unpack(self._place)
+        return Position(
+            path=path, device=device, inode=inode, offset=offset, line=line, head=head, tail=tail, written_ns=written_ns
+        )
+
+
+class Sleeper(Protocol):
+    def rest(self) -> None:
+        """Give back memory, unless something is under way."""
+        ...
+
+
+class Awake:
+    """Who does not rest: those that were read last, `limit` of them."""
+
+    def __init__(self, limit: int = MAX_AWAKE) -> None:
+        self._limit = limit
+        self._awake: dict[Sleeper, None] = {}  # the one that was read first is first
+        self._keys: tuple[str, ...] = ()
+
+    def note(self, source: Sleeper) -> None:
+        """It was read just now. Who was read longest ago rests."""
+        self._awake.pop(source, None)
+        self._awake[source] = None
+        if len(self._awake) > self._limit:
+            oldest = next(iter(self._awake))
+            del self._awake[oldest]
+            oldest.rest()
+
+    def forget(self, source: Sleeper) -> None:
+        """It is not read any more."""
+        self._awake.pop(source, None)
+
+    def shared(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """The same object for the same keys as the last time: the files of a pattern all have the same."""
+        wanted = tuple(sorted(keys))
+        if wanted != self._keys:
+            self._keys = wanted
+        return self._keys
