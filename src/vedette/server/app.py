@@ -11,7 +11,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vedette.errors import Unavailable
 from vedette.server.access import api as access_api
 from vedette.server.access import pages as access_pages
-from vedette.server.access import personal_tokens_api, role_api, second_factor_api, settings_api
+from vedette.server.access import (
+    password_pages,
+    password_reset_api,
+    personal_tokens_api,
+    role_api,
+    second_factor_api,
+    settings_api,
+)
 from vedette.server.alerts import api as alerts_api
 from vedette.server.alerts import pages as alerts_pages
 from vedette.server.audit import api as audit_api
@@ -29,7 +36,7 @@ from vedette.server.http.proxies import Proxied
 from vedette.server.http.security import Strict
 from vedette.server.ingest import HOT_PATHS
 from vedette.server.notify import api as notify_api
-from vedette.server.notify import dispatcher
+from vedette.server.notify import dispatcher, letters
 from vedette.server.notify import pages as notify_pages
 from vedette.server.services import Services
 from vedette.server.web import assets, live
@@ -54,6 +61,7 @@ def routes() -> list[BaseRoute]:
         *settings_api.ROUTES,
         *personal_tokens_api.ROUTES,
         *second_factor_api.ROUTES,
+        *password_reset_api.ROUTES,
         *role_api.ROUTES,
         *devices_api.ROUTES,
         *deployments_api.ROUTES,
@@ -61,6 +69,7 @@ def routes() -> list[BaseRoute]:
         *alerts_api.ROUTES,
         *notify_api.ROUTES,
         *access_pages.ROUTES,
+        *password_pages.ROUTES,
         *devices_pages.ROUTES,
         *alerts_pages.ROUTES,
         *notify_pages.ROUTES,
@@ -76,7 +85,7 @@ def hot_paths() -> Mapping[str, ASGIApp]:
 
 def tasks(parts: Services) -> Sequence[Coroutine[Any, Any, None]]:
     """What runs beside the requests as long as the server does; cancelled at its end."""
-    return [check_ins.write_forever(parts), dispatcher.run(parts), audit.forget_forever(parts)]
+    return [check_ins.write_forever(parts), dispatcher.run(parts), letters.run(parts), audit.forget_forever(parts)]
 
 
 class _Front:

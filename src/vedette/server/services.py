@@ -16,6 +16,7 @@ from vedette.server.deployments.due import Due
 from vedette.server.deployments.leaving import device_leaves
 from vedette.server.deployments.links import Links
 from vedette.server.devices.check_ins import CheckIns
+from vedette.server.letters import Letters
 from vedette.server.live import Live
 from vedette.server.settings import Settings
 
@@ -38,6 +39,7 @@ class Services:
     logins_of_account: Limit
     logins_from_address: Limit
     codes: Limit  # of second factors, by user
+    letters: Letters
     recoveries_of_account: Limit
     recoveries_from_address: Limit
     check_ins: CheckIns
@@ -70,6 +72,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             logins_of_account=Limit(clock, burst=10, every_s=30),
             logins_from_address=Limit(clock, burst=30, every_s=10),
             codes=Limit(clock, burst=5, every_s=60),
+            letters=Letters(),
             recoveries_of_account=Limit(clock, burst=3, every_s=600),
             recoveries_from_address=Limit(clock, burst=20, every_s=60),
             check_ins=CheckIns(),

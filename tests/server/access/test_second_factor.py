@@ -161,3 +161,21 @@ def test_the_log_knows_of_it_and_nobody_reads_the_secret(
     assert [each[0] for each in changes if each] == ["unverified", "enabled", "disabled"]
     for text in (admin.get(ME).text, admin.get(f"{USERADM}/users").text, str(entries)):
         assert secret not in text
+
+
+def test_the_page_asks_for_the_code(server: RealServer, admin: httpx.Client, clock: FakeClock) -> None:
+    set_up(server, admin, clock)
+    client, same = server.client(), {"Sec-Fetch-Site": "same-origin"}
+    assert 'name="code"' not in client.get("/login").text
+    form = {"email": EMAIL, "password": PASSWORD}
+    asked = client.post("/login", data=form, headers=same)
+    assert (asked.status_code, 'name="code"' in asked.text) == (401, True)
+    wrong = client.post("/login", data=form | {"code": "12"}, headers=same)
+    assert (wrong.status_code, "not right" in wrong.text) == (401, True)
+    assert client.post("/login", data=form | {"code": code(server, clock)}, headers=same).status_code == 303
+
+
+def test_without_a_mail_server_the_page_offers_no_mails(server: RealServer) -> None:
+    assert "/password" not in server.client().get("/login").text.replace('type="password"', "")
+    start = "/api/management/v1/useradm/auth/password-reset/start"
+    assert server.client().post(start, json={"email": EMAIL}).status_code == 202

@@ -8,12 +8,15 @@ from starlette.responses import RedirectResponse, Response
 from vedette.errors import TooMany, Unauthenticated, VedetteError
 from vedette.server.access import service
 from vedette.server.access.permissions import ANYBODY
+from vedette.server.access.second_factor import CodeNeeded, WrongCode
 from vedette.server.caller import Caller
 from vedette.server.http.routes import COOKIE, caller_of, require_same_origin, services
 from vedette.server.web.pages import page
 from vedette.server.web.routes import form_of, local_path, page_route, public_page_route, see_other
 
 COOKIE_AGE_S: Final = 7 * 86_400  # as long as the token inside
+CODE: Final = "This account also asks for a code. Give the password again, and the code that your app shows now."
+WRONG_CODE: Final = "The code was not right, or was used already. Wait for the next one and try again."
 WRONG: Final = "That e-mail address and password do not belong together. Check both and try again."
 
 
@@ -30,7 +33,9 @@ async def _form(request: Request) -> Response:
     return see_other(back)
 
 
-def _login_page(request: Request, *, address: str, back: str, problem: str = "", status: int = 200) -> Response:
+def _login_page(
+    request: Request, *, address: str, back: str, problem: str = "", code: bool = False, status: int = 200
+) -> Response:
     return page(
         request,
         "access/login.html",
@@ -39,6 +44,8 @@ def _login_page(request: Request, *, address: str, back: str, problem: str = "",
         address=address,
         back=back,
         problem=problem,
+        code=code,
+        mails=bool(services(request).settings.smtp),
     )
 
 
@@ -48,13 +55,18 @@ async def _login(request: Request) -> Response:
     address, back = form.get("email", "").strip()[:256], local_path(form.get("next", ""))
     client = request.client.host if request.client else ""
     try:
-        token = await service.login(services(request), address, form.get("password", ""), client)
+        token = await service.login(
+            services(request), address, form.get("password", ""), client, code=form.get("code", "")
+        )
     except TooMany as error:
         response = _login_page(request, address=address, back=back, problem=str(error), status=429)
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
         return response
+    except CodeNeeded as error:
+        problem = WRONG_CODE if isinstance(error, WrongCode) else CODE
+        return _login_page(request, address=address, back=back, problem=problem, code=True, status=401)
     except Unauthenticated:
-        return _login_page(request, address=address, back=back, problem=WRONG, status=401)
+        return _login_page(request, address=address, back=back, problem=WRONG, code=bool(form.get("code")), status=401)
     response = see_other(back)
     response.set_cookie(
         COOKIE, token, max_age=COOKIE_AGE_S, path="/", secure=_is_https(request), httponly=True, samesite="strict"
