@@ -230,7 +230,7 @@ class Generation:
                 lines = lines[: lines.rfind(b"\n") + 1]
                 for _ in range(lines.count(b"\n") - self.line):  # one that had no newline when it was counted
                     lines = lines[lines.find(b"\n") + 1 :]
-                context.add(lines)
+                context.add(lines, lines.count(b"\n"))
                 break
             size *= 4
         return context
