@@ -15,7 +15,7 @@ import pytest
 
 from vedette.agent.linetime import time_of
 from vedette.agent.match import Pattern
-from vedette.agent.match.count import PIECE_BYTES, Counter
+from vedette.agent.match.count import STRETCH_BYTES, Counter
 
 LOG = """\
 2026-08-24 10:00:00Z scan started
@@ -136,8 +136,8 @@ def test_count_is_that_of_grep(control: Control, tmp_path: Path) -> None:
     made = random.Random(1)
     words = ["".join(made.choices("abcdef", k=3)) for _ in range(300)]
     log = tmp_path / "big.log"
-    log.write_text("".join(" ".join(made.choices(words, k=8)) + "\n" for _ in range(100_000)) + "no end " + words[0])
-    assert log.stat().st_size > 2 * PIECE_BYTES
+    log.write_text("".join(" ".join(made.choices(words, k=8)) + "\n" for _ in range(150_000)) + "no end " + words[0])
+    assert log.stat().st_size > STRETCH_BYTES  # more than one thread
     wanted = [*words[:5], words[6] + ".*" + words[7] + "$", "(?i)" + words[8].upper()]
     patterns = tmp_path / "patterns"
     patterns.write_text("\n".join(wanted) + "\n")
@@ -150,9 +150,12 @@ def test_count_is_that_of_grep(control: Control, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
-def test_pieces_of_any_size_hold_every_line_once(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vedette.agent.match.count.PIECE_BYTES", size)
+@pytest.mark.parametrize(("stretch", "read"), [(1, 5), (2, 5), (3, 7), (7, 3), (100, 64), (100, 70_000), (70_001, 100)])
+def test_pieces_of_any_size_hold_every_line_once(
+    stretch: int, read: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vedette.agent.match.count.STRETCH_BYTES", stretch)
+    monkeypatch.setattr("vedette.agent.match.count.READ_BYTES", read)
     path = tmp_path / "log"
     for content in (
         b"a\n",

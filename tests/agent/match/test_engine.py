@@ -119,17 +119,17 @@ def test_whatever_the_patterns_and_the_log(texts: list[str], lines: list[bytes],
 def test_however_it_is_cut_and_whatever_is_hot(texts: list[str], lines: list[bytes], times: int, kind: str) -> None:
     """Long enough for several slices, and for probes that become too hot to be searched."""
     data = block(lines) * times
-    old = engine.SLICE_BYTES
-    engine.SLICE_BYTES = 1000  # type: ignore[misc]
+    old = engine.SLICE_BYTES, engine.COUNT_BYTES
+    engine.SLICE_BYTES = engine.COUNT_BYTES = 1000  # type: ignore[misc]
     try:
         patterns = compiled(texts)
         expected = line_by_line(compiled(texts), data)
         assert searched(patterns, data, kind) == expected
         made = plan.make([each.text for each in patterns])
         counter = Engine(compiled(texts), made, finder(kind, made))
-        assert counter.count(data) == len({start for _, start, decided in expected if decided})
+        assert counter.count(data, len(data)) == len({start for _, start, decided in expected if decided})
     finally:
-        engine.SLICE_BYTES = old  # type: ignore[misc]
+        engine.SLICE_BYTES, engine.COUNT_BYTES = old  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -147,7 +147,7 @@ def test_a_worn_probe_is_told_so_that_another_can_be_chosen() -> None:
     searching = Engine(compiled([text]), made)
     data = block([b"id=5"] * 10_000)
     for _ in range(130):
-        assert searching.count(data) == 0
+        assert searching.count(data, len(data)) == 0
     assert [each.text for each in searching.worn] == [b"id="]
     other = plan.make([text], avoid=searching.worn)
     assert other.probes

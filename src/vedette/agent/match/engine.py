@@ -19,6 +19,8 @@ from vedette.agent.match.probes import Probe
 
 SLICE_BYTES: Final = 64 * 1024
 """Searched in one go; between two of them the caller can turn to something else."""
+COUNT_BYTES: Final = 128 * 1024
+"""The same where nobody waits for a turn."""
 HOT_BYTES: Final = 300
 """A probe found more often than once in so many bytes costs more than asking the pattern about every line."""
 HOT_SLICES: Final = 64
@@ -152,13 +154,16 @@ class Engine:
                 except Undecided as exc:
                     yield Found(index, line_start, str(exc))
 
-    def count(self, data: bytes) -> int:
-        """How many lines match any of the patterns; lines that cannot be decided do not count."""
+    def count(self, data: bytes, end: int) -> int:
+        """How many lines of data[:end], which is whole lines, match any of the patterns.
+
+        Lines that cannot be decided do not count.
+        """
         total = start = 0
-        while start < len(data):
-            end = _slice_end(data, start)
-            total += self._count_slice(data, start, end)
-            start = end
+        while start < end:
+            following = end if end - start <= COUNT_BYTES else _slice_end(data, start)
+            total += self._count_slice(data, start, following)
+            start = following
         return total
 
     def _count_slice(self, data: bytes, start: int, end: int) -> int:

@@ -78,22 +78,21 @@ class _Expression:
 
 
 class FastFinder:
-    """Hyperscan over the block in place. The database comes from `database`."""
+    """Hyperscan over the block in place; for one thread, as its scratch space is. Both come from `databases`."""
 
-    def __init__(self, database: Any) -> None:
-        self._scan = database.scan
+    def __init__(self, database: Any, scratch: Any = None) -> None:
+        self.database, self._scratch = database, scratch
 
     def find(self, data: bytes, start: int, end: int, ignored: Container[int]) -> list[Hit]:
         hits: list[Hit] = []
-        append = hits.append
-
-        def all_(index: int, _from: int, to: int, _flags: int, _context: object) -> None:
-            append((to, index))
-
-        def some(index: int, _from: int, to: int, _flags: int, _context: object) -> None:
-            if index not in ignored:
-                append((to, index))
-
-        self._scan(memoryview(data)[start:end], match_event_handler=some if ignored else all_)
+        self.database.scan(memoryview(data)[start:end], match_event_handler=_keep, context=hits, scratch=self._scratch)
+        if not hits:
+            return hits
+        if ignored:
+            hits = [each for each in hits if each[1] not in ignored]
         hits.sort()
         return [(to + start, index) for to, index in hits] if start else hits
+
+
+def _keep(index: int, _from: int, to: int, _flags: int, hits: list[Hit]) -> None:
+    hits.append((to, index))
