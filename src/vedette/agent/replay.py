@@ -160,8 +160,9 @@ def _blocks(stream: IO[bytes], context: int, out: Outcome) -> Iterator[Block]:
         whole = splitter.feed(data) if data else splitter.flush()
         if whole:
             block = Block(data=whole, first=line + 1, context=before.data)
-            line += whole.count(b"\n")
-            before.add(whole)
+            count = whole.count(b"\n")
+            line += count
+            before.add(whole, count)
             yield block
         if not data:
             out.lines += line
