@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from vedette.agent import log
@@ -20,7 +21,7 @@ from vedette.agent.follow.rest import Awake
 from vedette.agent.follow.rotation import is_rotated
 from vedette.agent.loop import Loop, Timer
 
-MAX_FILES: Final = 1000
+MAX_FILES: Final = 10_000
 """Followed for one pattern; those with the first names."""
 STEP_FILES: Final = 32
 STEP_BYTES: Final = 256 * 1024
@@ -28,6 +29,7 @@ ADD_FILES: Final = 64
 """Opened in one go."""
 LOOK_S: Final = 0.1
 """Directories are looked through no more often than that."""
+_INODE: Final = (1 << 64) - 1
 _PACKED: Final = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".lzma", ".Z", ".zip")
 
 
@@ -50,7 +52,10 @@ class ManySource:
         self._on_ready = on_ready
         self._files: dict[str, FileSource] = {}
         self._ready: dict[str, None] = {}
-        self._starts: dict[str, dict[str, Position]] = {}  # for each check, where the last run stopped in each file
+        self._starts: dict[str, dict[str, Position]] = {}  # where checks stopped in files that are not followed yet
+        self._to_add: list[str] = []  # files that are to be followed, the first one last
+        self._held: dict[int, str] = {}  # while there are such: which file is open under which name
+        self._new: set[str] = set()  # files whose place is not in the store yet
         self._read: dict[str, set[str]] = {}  # for each check, files whose place may have changed
         self._gone: dict[str, float] = {}  # since when a followed file is missing
         self._over: set[str] = set()  # files whose places can be forgotten
@@ -60,6 +65,7 @@ class ManySource:
         self._timers: dict[str, Timer] = {}
         self._complaints = log.Limited(burst=1, interval_s=3600, clock=loop.clock)
         self._glob = Glob(inotify, pattern, self._changed)
+        self._on_file_ready = self._file_ready  # one object for all files
 
     def subscribe(self, key: str, places: Mapping[str, Position]) -> None:
         """From these places on, by path; in all other files from the start."""
@@ -67,7 +73,7 @@ class ManySource:
         self._over |= places.keys() - self._starts[key].keys()
         self._read[key] = set()
         for path, file in self._files.items():
-            file.subscribe(key, self._starts[key].get(path))
+            self._subscribe(file, key, self._starts[key].pop(path, None))
         self._stale = True
         self._on_ready(self)
 
@@ -105,31 +111,35 @@ class ManySource:
 
     @property
     def more(self) -> bool:
-        return bool(self._ready) or (self._stale and "look" not in self._timers)
+        return bool(self._ready or self._to_add) or (self._stale and "look" not in self._timers)
 
     def step(self) -> list[Read]:
         """A bounded piece of reading, in some of the files that have something."""
         if self._stale:
             self._look()
+        if self._to_add:
+            self._add_some()
         out: list[Read] = []
         size = 0
-        for path in list(self._ready)[:STEP_FILES]:
+        for path in list(islice(self._ready, STEP_FILES)):
             del self._ready[path]
             file = self._files[path]
             reads = file.step()
             for read in reads:
                 size += len(read.block.data)
                 out.append(Read(keys=read.keys, block=replace(read.block, path=path)))
-            for key, read_files in self._read.items():
-                if path not in self._starts[key] and (position := file.position(key)) is not None:
-                    self._starts[key][path] = position
-                    self._over.discard(path)
-                    self._news = True
+            for read_files in self._read.values():
                 read_files.add(path)
+            if path in self._new and any(file.position(key) is not None for key in self._read):
+                self._new.discard(path)
+                self._over.discard(path)
+                self._news = True
             if file.more:
                 self._ready[path] = None
             if size >= STEP_BYTES:
                 break
+        if not self._ready:
+            self._ready = {}  # one that held many keeps its room for them
         return out
 
     # -- which files ---------------------------------------------------------------------------------------------
@@ -150,7 +160,7 @@ class ManySource:
         found = self._glob.found()
         known = {*found, *self._files, *(path for places in self._starts.values() for path in places)}
         wanted = {path for path in known if not self._is_older(path, known)}
-        self._add_all(wanted - self._files.keys())
+        self._plan_to_add(wanted - self._files.keys())
         wanted.intersection_update(found)
         for path in self._files:
             if path in wanted:
@@ -159,22 +169,28 @@ class ManySource:
                 self._gone.setdefault(path, now)
         self._timer_for_gone()
 
-    def _add_all(self, paths: set[str]) -> None:
-        held = {identity: path for path, file in self._files.items() for identity in file.identities()}
+    def _plan_to_add(self, paths: set[str]) -> None:
         # Links last: one that leads to a file that is followed under its own name brings nothing.
-        new = sorted(paths, key=lambda each: (os.path.islink(each), each))  # noqa: PTH114
+        self._to_add = sorted(paths, key=lambda each: (os.path.islink(each), each), reverse=True)  # noqa: PTH114
+        self._held = {}
+        if paths:
+            for path, file in self._files.items():
+                self._held |= dict.fromkeys((_number(each) for each in file.identities()), path)
+
+    def _add_some(self) -> None:
+        """A bounded number of them; the others after whatever else there is to do."""
         added = 0
-        for path in new:
+        while self._to_add and added < ADD_FILES:
             if len(self._files) >= MAX_FILES or self._glob.cut:
                 self._complaints.write(
                     log.WARN, f"{self.pattern} means too much: no more than {len(self._files)} files are followed"
                 )
             if len(self._files) >= MAX_FILES:
+                self._to_add = []
                 break
-            if added >= ADD_FILES:  # the others after whatever else there is to do
-                self._changed()
-                break
-            added += self._add(path, held)
+            added += self._add(self._to_add.pop())
+        if not self._to_add:
+            self._held = {}
 
     def _is_older(self, path: str, known: set[str]) -> bool:
         """Is it packed, or an older part of another file that is meant: app.log.1, app.log-20260824?"""
@@ -187,8 +203,8 @@ class ManySource:
             if name[end] in ".-"
         )
 
-    def _add(self, path: str, held: dict[tuple[int, int], str]) -> bool:
-        """Follow it, unless it is followed under another name; `held` are the files that are open, and under which."""
+    def _add(self, path: str) -> bool:
+        """Follow it, unless it is followed under another name."""
         try:
             status = os.stat(path)  # noqa: PTH116
             identity: tuple[int, int] | None = (status.st_dev, status.st_ino)
@@ -198,31 +214,41 @@ class ManySource:
             identity = None  # missing: what was read under this name may have been rotated
         moved: dict[str, Position] = {}
         if identity is not None:
-            name = held.get(identity)
+            name = self._held.get(_number(identity))
             if name is not None and _identity(name) == identity:
                 return False
-            held[identity] = path
-            if name is not None:
+            self._held[_number(identity)] = path
+            if name is not None and name in self._files:
                 moved = self._files[name].hand_over(identity, path)
-                for key in moved:
-                    self._starts[key].pop(name, None)
+                self._new.add(name)
                 self._over.add(name)  # the place is kept under the new name; it must not be found under both
-        file = FileSource(path, self._loop, self._inotify, self._context, self._file_ready, self._rule, self._awake)
-        self._files[path] = file
+        file = FileSource(path, self._loop, self._inotify, self._context, self._on_file_ready, self._rule, self._awake)
         for key, starts in self._starts.items():
             start = moved.get(key) or starts.get(path)
             if start is not None and (identity is None or start.inode != identity[1]) and self._has_moved(key, start):
                 start = None  # it goes on under its new name; what is here is another one
-            file.subscribe(key, start)
+            self._subscribe(file, key, start)
+        for starts in self._starts.values():
+            starts.pop(path, None)
+        if moved:
+            self._new.add(path)
+        if identity is None and not os.path.lexists(path):
+            self._gone[path] = self._loop.clock.elapsed()
+            self._timer_for_gone()
+        self._files[path] = file
         self._ready[path] = None
         return True
 
+    def _subscribe(self, file: FileSource, key: str, start: Position | None) -> None:
+        if start is None or start.path != file.path:
+            self._new.add(file.path)
+        file.subscribe(key, start)
+
     def _has_moved(self, key: str, start: Position) -> bool:
         """Is the file at this place known under another name, since it was renamed before the last run ended?"""
-        return any(
-            each.inode == start.inode and path != start.path and (_identity(path) or (0, 0))[1] == start.inode
-            for path, each in self._starts[key].items()
-        )
+        names = {path for path, each in self._starts[key].items() if each.inode == start.inode}
+        names |= {path for number, path in self._held.items() if number & _INODE == start.inode}
+        return any(name != start.path and (_identity(name) or (0, 0))[1] == start.inode for name in names)
 
     def _file_ready(self, file: FileSource) -> None:
         self._ready[file.path] = None
@@ -241,6 +267,7 @@ class ManySource:
             del self._gone[path]
             self._files.pop(path).close()
             self._ready.pop(path, None)
+            self._new.discard(path)
             for starts in self._starts.values():
                 starts.pop(path, None)
             self._over.add(path)
@@ -253,6 +280,11 @@ class ManySource:
             callback()
 
         self._timers[name] = self._loop.call_at(at, fire)
+
+
+def _number(identity: tuple[int, int]) -> int:
+    """One small key for device and inode."""
+    return identity[0] << 64 | identity[1]
 
 
 def _identity(path: str) -> tuple[int, int] | None:
