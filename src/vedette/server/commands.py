@@ -30,6 +30,8 @@ HELP: Final[Mapping[str, str]] = {
     "tls_cert": "PEM file with the certificate chain",
     "tls_key": "PEM file with the private key",
     "trusted_proxies": "addresses or networks of reverse proxies, whose X-Forwarded-For and -Proto are believed",
+    "user_calls_per_minute": "how often one user may call in a minute, beyond it 429; 0: as often as he likes (0)",
+    "device_calls_per_minute": "the same for one device (0)",
     "log_level": f"one of {', '.join(LOG_LEVELS)}",
 }
 EPILOG: Final = """\

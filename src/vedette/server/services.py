@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vedette.clock import Clock, SystemClock
 from vedette.server.access import keys
-from vedette.server.access.limits import Limit
+from vedette.server.access.limits import Limit, per_minute
 from vedette.server.access.passwords import Passwords
 from vedette.server.access.signer import Signer
 from vedette.server.access.tokens import TokenCache
@@ -38,6 +38,8 @@ class Services:
     passwords: Passwords
     logins_of_account: Limit
     logins_from_address: Limit
+    user_calls: Limit | None  # by user
+    device_calls: Limit | None  # by device
     codes: Limit  # of second factors, by user
     letters: Letters
     recoveries_of_account: Limit
@@ -71,6 +73,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             passwords=passwords,
             logins_of_account=Limit(clock, burst=10, every_s=30),
             logins_from_address=Limit(clock, burst=30, every_s=10),
+            user_calls=per_minute(clock, settings.calls_of_user, 10_000),
+            device_calls=per_minute(clock, settings.calls_of_device, 200_000),
             codes=Limit(clock, burst=5, every_s=60),
             letters=Letters(),
             recoveries_of_account=Limit(clock, burst=3, every_s=600),

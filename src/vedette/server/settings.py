@@ -44,11 +44,15 @@ class Settings:
     tls_cert: str = ""  # PEM files; both or none
     tls_key: str = ""
     trusted_proxies: str = ""  # addresses or networks, with commas between; only these are believed X-Forwarded-*
+    user_calls_per_minute: str = "0"  # of one user, to the management API and the pages; 0: any number
+    device_calls_per_minute: str = "0"  # of one device
     log_level: str = "info"
 
     def __post_init__(self) -> None:
         self.address  # noqa: B018 - each of these refuses what cannot work
         self.proxies  # noqa: B018
+        self.calls_of_user  # noqa: B018
+        self.calls_of_device  # noqa: B018
         if self.smtp:
             _smtp(self.smtp)
         if self.public_url and not _PUBLIC_URL.fullmatch(self.public_url):
@@ -80,6 +84,14 @@ class Settings:
             raise Invalid(
                 f"setting trusted_proxies: {exc}; expected addresses or networks, like 127.0.0.1, 10.0.0.0/8"
             ) from exc
+
+    @property
+    def calls_of_user(self) -> int:
+        return _number("user_calls_per_minute", self.user_calls_per_minute)
+
+    @property
+    def calls_of_device(self) -> int:
+        return _number("device_calls_per_minute", self.device_calls_per_minute)
 
     @property
     def database_url(self) -> str:
@@ -146,6 +158,12 @@ def _known(name: str, where: str) -> str:
         near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.0)
         raise Invalid(f"{where}: there is no setting {name!r}; the nearest is {near[0]!r}")
     return name
+
+
+def _number(name: str, text: str) -> int:
+    if not re.fullmatch("[0-9]{1,6}", text):
+        raise Invalid(f"setting {name}: {text[:40]!r} is no number from 0 to 999999")
+    return int(text)
 
 
 def _smtp(url: str) -> None:

@@ -8,6 +8,7 @@ from vedette.clock import Clock
 from vedette.errors import TooMany
 
 MAX_NAMES: Final = 10_000
+ATTEMPTS: Final = "too many attempts; wait a little"
 
 
 @dataclass(slots=True)
@@ -30,8 +31,13 @@ def neighbourhood(address: str) -> str:
 class Limit:
     """`burst` tries at once, then one every `every_s` seconds."""
 
-    def __init__(self, clock: Clock, *, burst: int, every_s: float) -> None:
+    def __init__(
+        self, clock: Clock, *, burst: int, every_s: float, names: int = MAX_NAMES, said: str = ATTEMPTS
+    ) -> None:
+        """At most `names` are remembered, those that tried last; `said` is what who tries too often hears."""
         self._clock = clock
+        self._names = names
+        self._said = said
         self._burst = burst
         self._every_s = every_s
         self._buckets: dict[str, _Bucket] = {}
@@ -47,10 +53,10 @@ class Limit:
         self._buckets[name] = bucket  # the least recently used is first
         bucket.tries = min(self._burst, bucket.tries + (now - bucket.at) / self._every_s)
         bucket.at = now
-        if len(self._buckets) > MAX_NAMES:
+        if len(self._buckets) > self._names:
             del self._buckets[next(iter(self._buckets))]
         if bucket.tries < 1:
-            raise TooMany("too many attempts; wait a little", retry_after_s=(1 - bucket.tries) * self._every_s)
+            raise TooMany(self._said, retry_after_s=(1 - bucket.tries) * self._every_s)
         bucket.tries -= 1
 
     def give_back(self, name: str) -> None:
@@ -58,3 +64,12 @@ class Limit:
         bucket = self._buckets.get(name)
         if bucket is not None:
             bucket.tries += 1
+
+
+def per_minute(clock: Clock, calls: int, names: int) -> Limit | None:
+    """A limit of calls for each of `names` callers; None: there is none."""
+    if not calls:
+        return None
+    return Limit(
+        clock, burst=calls, every_s=60 / calls, names=names, said=f"too many requests: at most {calls} a minute"
+    )

@@ -19,11 +19,14 @@ async def device(services: Services, token: str) -> DeviceScope:
 
     Raises:
         Unauthenticated: not a live token of a device that is accepted.
+        TooMany: it calls too often.
     """
     known = services.device_tokens.get(token)
     now = services.clock.elapsed()
     if known is None or now >= known.fresh_until:
         known = await _ask(services, token, known)
+    if services.device_calls is not None:
+        services.device_calls.take(known.subject)
     if now >= known.check_in_due:
         known.check_in_due = now + EXACT_TO_S
         services.check_ins.add(known.who, micros(services.clock.now()))

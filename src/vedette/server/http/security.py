@@ -5,6 +5,8 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
+# Of the compatible API. Browsers have dropped it: what protects pages is their content security policy.
+XSS: Final = (b"x-xss-protection", b"1; mode=block")
 # This host only: whether its neighbours speak https is not ours to say.
 STRICT_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000")
 
@@ -23,6 +25,7 @@ class Strict:
                 headers = list(message.get("headers", ()))
                 if not any(name == NO_SNIFF[0] for name, _ in headers):
                     headers.append(NO_SNIFF)
+                headers.append(XSS)
                 if self._https or scope["scheme"] == "https":
                     headers.append(STRICT_TRANSPORT)
                 message["headers"] = headers
