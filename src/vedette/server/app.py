@@ -32,6 +32,7 @@ from vedette.server.devices import pages as devices_pages
 from vedette.server.http import public_route, services
 from vedette.server.http.answers import problem
 from vedette.server.http.asgi import Conventions
+from vedette.server.http.compression import Compressed
 from vedette.server.http.proxies import Proxied
 from vedette.server.http.security import Strict
 from vedette.server.ingest import HOT_PATHS
@@ -46,7 +47,7 @@ from vedette.server.web.routes import no_such_page
 def make_app(parts: Services) -> ASGIApp:
     """The whole server, ready for uvicorn. Its parts find `parts` in the scope: `http.services(request)`."""
     rest: ASGIApp = Router(routes(), redirect_slashes=False, default=_not_found)
-    rest = Strict(rest, https=parts.settings.base_url.startswith("https:"))
+    rest = Strict(Compressed(rest), https=parts.settings.base_url.startswith("https:"))
     if parts.settings.proxies:
         rest = Proxied(rest, parts.settings.proxies)
     return Conventions(_Front(hot_paths(), rest), parts)
