@@ -74,6 +74,7 @@ async def caller_of(request: Request, needs: Call | None = None) -> Caller:
 
     Raises:
         Unauthenticated: there is none, or it is not valid now.
+        TooMany: he calls too often.
         Denied: he may not do this, or not with the device in the path, which he sees.
         Denied: it came in a cookie, and a page of another site may have made the browser send it.
     """
@@ -87,6 +88,9 @@ async def caller_of(request: Request, needs: Call | None = None) -> Caller:
     else:
         raise Unauthenticated("Authorization not present in header")
     who = await sessions.caller(services(request), token)
+    limit = services(request).user_calls
+    if limit is not None:
+        limit.take(who.user_id)
     call = needs or (request.method, request.scope["path"])
     caller = who.within(call)
     if request.method not in SAFE and caller.scope.groups is not None:
