@@ -58,6 +58,7 @@ class World:
     def __post_init__(self) -> None:
         tenant = UserScope(self.server.tenant.id, None)
         maker = Caller(scope=tenant, user_id="", email="", session="", rights=Rights(everything=True))
+        self.execute("UPDATE tenant SET service_provider = 1 WHERE id = :tenant")
         for role in ROLES:
             self.server.run(create_role(self.server.services, maker, role))
         for number, (name, roles) in enumerate(PEOPLE.items()):

@@ -1,4 +1,7 @@
-"""What must hold of every route there is, also of those that will be written: asked of the routing table itself."""
+"""What must hold of every route there is, also of those that will be written: asked of the routing table itself.
+
+Who may do what: access/test_who_may_what.py.
+"""
 
 from collections.abc import Iterator
 
@@ -6,7 +9,6 @@ import httpx
 import pytest
 from serving import EMAIL, FakeDevice, RealServer, real_server
 
-from vedette.server.access.roles import OBSERVER
 from vedette.server.app import hot_paths, routes
 from vedette.server.http.routes import SAFE
 from vedette.server.settings import Settings
@@ -15,20 +17,6 @@ PUBLIC = ("/alive", "/health", "/api/internal/", "/login", "/password", "/verify
           "/api/management/v1/useradm/auth/login", "/api/management/v1/useradm/auth/password-reset/",
           "/api/management/v1/useradm/auth/verify-email/", "/api/devices/v1/authentication/",
           "/api/devices/v1/deployments/download/")  # fmt: skip
-FOR_OBSERVERS = {  # what changes nothing of others, or only asks
-    ("POST", "/api/management/v1/useradm/auth/logout"),
-    ("POST", "/api/management/v2/inventory/filters/search"),
-    ("POST", "/api/management/v1/deployments/deployments/statistics/list"),
-    ("POST", "/api/management/v2/devauth/devices/search"),
-    ("POST", "/logout"),
-    ("POST", "/api/management/v1/useradm/settings"),  # everybody's, in the compatible API
-    ("POST", "/api/management/v1/useradm/settings/me"),
-    ("POST", "/api/management/v1/useradm/settings/tokens"),
-    ("DELETE", "/api/management/v1/useradm/settings/tokens/{id}"),
-    ("PUT", "/api/management/v1/useradm/2faverify"),
-    ("POST", "/api/management/v1/useradm/users/{id}/2fa/enable"),
-    ("POST", "/api/management/v1/useradm/users/{id}/2fa/disable"),
-}
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -58,18 +46,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     data = tmp_path_factory.mktemp("data")
     with real_server(Settings(listen="127.0.0.1:0", data=data, public_url="http://vedette.test")) as made:
         made.add_user(EMAIL)
-        made.add_user("eve@example.com", roles=(OBSERVER,))
         yield made
 
 
 @pytest.fixture(scope="module")
 def ann(server: RealServer) -> str:
     return server.login()
-
-
-@pytest.fixture(scope="module")
-def eve(server: RealServer) -> str:
-    return server.login("eve@example.com")
 
 
 def ask(client: httpx.Client, method: str, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
@@ -122,14 +104,6 @@ def test_a_stolen_cookie_does_nothing_from_another_site(server: RealServer, ann:
     for origin in ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}):
         answer = ask(server.client(), *route, {"Cookie": f"JWT={ann}", **origin})
         assert answer.status_code == 403, answer.text
-
-
-@pytest.mark.parametrize("route", [each for each in OF_USERS if each[0] not in SAFE], ids=ids)
-def test_an_observer_changes_nothing(server: RealServer, eve: str, route: tuple[str, str]) -> None:
-    if route in FOR_OBSERVERS:
-        return
-    answer = ask(server.client(eve), *route)
-    assert answer.status_code == 403, answer.text
 
 
 def test_a_device_is_no_user(server: RealServer, ann: str) -> None:

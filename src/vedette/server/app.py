@@ -14,6 +14,8 @@ from vedette.server.access import pages as access_pages
 from vedette.server.access import (
     password_pages,
     password_reset_api,
+    tenant_api,
+    tenant_service,
     personal_tokens_api,
     role_api,
     second_factor_api,
@@ -58,6 +60,7 @@ def routes() -> list[BaseRoute]:
     return [
         *HEALTH,
         *audit_api.ROUTES,
+        *tenant_api.ROUTES,  # before users/{id}
         *access_api.ROUTES,
         *settings_api.ROUTES,
         *personal_tokens_api.ROUTES,
@@ -86,7 +89,13 @@ def hot_paths() -> Mapping[str, ASGIApp]:
 
 def tasks(parts: Services) -> Sequence[Coroutine[Any, Any, None]]:
     """What runs beside the requests as long as the server does; cancelled at its end."""
-    return [check_ins.write_forever(parts), dispatcher.run(parts), letters.run(parts), audit.forget_forever(parts)]
+    return [
+        check_ins.write_forever(parts),
+        dispatcher.run(parts),
+        letters.run(parts),
+        audit.forget_forever(parts),
+        tenant_service.remove_forever(parts),
+    ]
 
 
 class _Front:

@@ -141,3 +141,20 @@ def test_the_tenant_of_a_user(server: RealServer, admin: httpx.Client) -> None:
     assert found["id"] == server.tenant.id
     assert found["tenant_token"] == server.tenant.token
     assert {addon["name"] for addon in found["addons"] if addon["enabled"]} == {"configure", "troubleshoot", "monitor"}
+
+
+def test_ones_own_password_the_newer_way(server: RealServer, admin: httpx.Client) -> None:
+    where, new = "/api/management/v2/useradm/users/me", {"password": "a new password"}
+    assert admin.put(where, json=new).json()["error"] == "current password mismatch"
+    assert admin.put(where, json=new | {"current_password": PASSWORD}).status_code == 204
+    server.login(password="a new password")
+
+
+def test_what_clients_read_at_start(admin: httpx.Client, observer: httpx.Client) -> None:
+    base = "/api/management/v1/useradm"
+    assert admin.get(f"{base}/limits").json()["users"]["count"] == 2
+    for client in (admin, observer):
+        (plan,) = client.get(f"{base}/plans").json()
+        assert plan["features"]["rbac"]
+        assert client.get(f"{base}/plan_binding").json()["plan"] == plan
+        assert client.get("/api/management/v2/useradm/roles").status_code == 200

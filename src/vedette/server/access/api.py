@@ -18,6 +18,7 @@ from vedette.server.http import decode, decode_or_none, json_response, public_ro
 from vedette.wire.outgoing import timestamp
 
 USERADM: Final = "/api/management/v1/useradm"
+V2: Final = "/api/management/v2/useradm"
 
 
 class LoginBody(msgspec.Struct):
@@ -42,6 +43,29 @@ class UserUpdate(msgspec.Struct):
     password: str | None = None
     current_password: str | None = None
     roles: list[str] | None = None
+
+
+class PasswordUpdate(msgspec.Struct):
+    """Another password for oneself."""
+
+    password: str
+    current_password: str | None = None
+
+
+_PLAN: Final = {
+    "name": "enterprise",
+    "display_name": "Enterprise",
+    "features": {
+        "rbac": True,
+        "audit_logs": True,
+        "dynamic_groups": True,
+        "terminal": False,
+        "file_transfer": False,
+        "configuration": True,
+        "monitoring": True,
+        "reporting": False,
+    },
+}
 
 
 async def login(request: Request) -> Response:
@@ -100,26 +124,30 @@ async def put_user(request: Request, caller: Caller) -> Response:
     return Response(status_code=204)
 
 
-async def delete_user(request: Request, caller: Caller) -> Response:
-    await service.remove_user(services(request), caller, _whom(request, caller))
+async def put_own_password(request: Request, caller: Caller) -> Response:
+    body = await decode(request, PasswordUpdate)
+    change = service.UserChange(password=body.password, current_password=body.current_password)
+    await service.change_user(services(request), caller, caller.user_id, change)
     return Response(status_code=204)
 
 
-async def own_tenant(request: Request, caller: Caller) -> Response:
-    tenant = await service.own_tenant(services(request), caller.scope)
-    return json_response(
-        {
-            "id": tenant.id,
-            "name": tenant.name,
-            "tenant_token": tenant.token,
-            "status": tenant.status,
-            "plan": "enterprise",
-            "trial": False,
-            "addons": service.ADDONS,
-            "service_provider": False,
-            "created_at": timestamp(tenant.created_at),
-        }
-    )
+async def limits(request: Request, caller: Caller) -> Response:
+    count = len(await service.users(services(request), caller))
+    return json_response({"users": {"count": count, "max": 0}})  # 0: there is no limit
+
+
+async def plans(request: Request, caller: Caller) -> Response:
+    return json_response([_PLAN])
+
+
+async def plan_binding(request: Request, caller: Caller) -> Response:
+    """Everything is there, for everybody; -1 is what clients read as no limit."""
+    return json_response({"plan": _PLAN, "limits": {"devices": -1, "users": -1, "audit_logs_days": 365}})
+
+
+async def delete_user(request: Request, caller: Caller) -> Response:
+    await service.remove_user(services(request), caller, _whom(request, caller))
+    return Response(status_code=204)
 
 
 def _basic(header: str) -> tuple[str, str]:
@@ -170,5 +198,8 @@ ROUTES: Final = [
     user_route(f"{USERADM}/auth/logout", {"POST": logout}, needs=ANYBODY),
     user_route(f"{USERADM}/users", {"GET": list_users, "POST": add_user}),
     user_route(f"{USERADM}/users/{{id}}", {"GET": get_user, "PUT": put_user, "DELETE": delete_user}),
-    user_route("/api/management/v1/tenantadm/user/tenant", {"GET": own_tenant}),
+    user_route(f"{V2}/users/me", {"PUT": put_own_password}),
+    user_route(f"{USERADM}/limits", {"GET": limits}),
+    user_route(f"{USERADM}/plans", {"GET": plans}),
+    user_route(f"{USERADM}/plan_binding", {"GET": plan_binding}),
 ]

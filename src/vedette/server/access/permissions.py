@@ -27,6 +27,8 @@ SWITCH_ALERTS: Final[Call] = ("PUT", "/api/management/v1/devicemonitor/settings/
 SEE_USERS: Final[Call] = ("GET", "/api/management/v1/useradm/users")
 MANAGE_USERS: Final[Call] = ("POST", "/api/management/v1/useradm/users")
 
+OWN_ACCOUNT: Final = re.compile(r"/api/management/v[1-9]/useradm/(settings/(me|tokens)|users/me|2fa)")
+
 DEVICE_GROUPS: Final = "DeviceGroups"
 RELEASE_TAGS: Final = "ReleaseTags"
 METHODS: Final = ("any", "GET", "POST", "PUT", "PATCH", "DELETE")

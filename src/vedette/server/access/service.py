@@ -38,8 +38,11 @@ class Tenant:
     id: str
     name: str
     token: str  # what its devices send to be taken as its own
-    status: str
+    status: str  # active, suspended, or removing
     created_at: datetime
+    parent: str | None = None  # the service provider that has made it
+    service_provider: bool = False  # makes tenants of its own
+    device_limit: int = 0  # devices that can be accepted; 0: any number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,26 +86,54 @@ class Account:
 # --- tenants ---------------------------------------------------------------------------------------------------------
 
 
-async def create_tenant(services: Services, name: str) -> Tenant:
+async def create_tenant(
+    services: Services,
+    name: str,
+    *,
+    service_provider: bool = False,
+    parent: str | None = None,
+    device_limit: int = 0,
+    by: Caller | None = None,
+) -> Tenant:
     """A new tenant with a new token.
 
+    Args:
+        by: who makes it; None: the one who runs the server.
     Raises:
         Invalid: not a name.
         Conflict: the name is taken.
     """
-    if not _TENANT_NAME.fullmatch(name) or not name.strip():
-        raise Invalid(f"tenant name {name[:200]!r}: give 1 to 128 printable characters")
+    check_tenant_name(name)
     now = services.clock.now()
-    made = Tenant(id=secrets.token_hex(12), name=name, token=secrets.token_urlsafe(32), status="active", created_at=now)
+    made = Tenant(
+        id=secrets.token_hex(12),
+        name=name,
+        token=secrets.token_urlsafe(32),
+        status="active",
+        created_at=now,
+        parent=parent,
+        service_provider=service_provider,
+        device_limit=device_limit,
+    )
 
     async def work(tx: Tx) -> None:
-        if not await store.add_tenant(tx, made.id, name, made.token, micros(now)):
+        if not await store.add_tenant(
+            tx, made.id, name, made.token, micros(now),
+            parent=parent, service_provider=service_provider, device_limit=device_limit,
+        ):  # fmt: skip
             raise Conflict(f"there is a tenant {name!r} already")
         thing, change = audit.tenant(made.id, name), audit.diff("tenant", None, {"name": name, "status": made.status})
-        await audit.record(tx, services, audit.COMMAND_LINE, "create", thing, change, tenant_id=made.id)
+        for tenant_id in {made.id, parent or made.id}:
+            await audit.record(tx, services, by or audit.COMMAND_LINE, "create", thing, change, tenant_id=tenant_id)
 
     await services.db.write(SYSTEM, work)
     return made
+
+
+def check_tenant_name(name: str) -> None:
+    """Raises Invalid."""
+    if not _TENANT_NAME.fullmatch(name) or not name.strip():
+        raise Invalid(f"tenant name {name[:200]!r}: give 1 to 128 printable characters")
 
 
 async def ensure_tenant(services: Services) -> Tenant | None:
@@ -113,7 +144,7 @@ async def ensure_tenant(services: Services) -> Tenant | None:
 
 
 async def tenants(services: Services) -> Sequence[Tenant]:
-    return [_tenant(row) for row in await services.db.read(SYSTEM, store.tenants)]
+    return [tenant_of(row) for row in await services.db.read(SYSTEM, store.tenants)]
 
 
 async def tenant_named(services: Services, name: str) -> Tenant:
@@ -122,7 +153,7 @@ async def tenant_named(services: Services, name: str) -> Tenant:
     row = await services.db.read(SYSTEM, store.tenant_named, name) if possible else None
     if row is None:
         raise NotFound(f"there is no tenant {name!r}; `vedette tenant list` shows those there are")
-    return _tenant(row)
+    return tenant_of(row)
 
 
 async def tenant_of_device(services: Services, token: str | None) -> str:
@@ -153,7 +184,7 @@ async def own_tenant(services: Services, scope: UserScope) -> Tenant:
     row = await services.db.read(scope, store.own_tenant)
     if row is None:
         raise NotFound
-    return _tenant(row)
+    return tenant_of(row)
 
 
 # --- users -----------------------------------------------------------------------------------------------------------
@@ -447,13 +478,17 @@ async def logout(services: Services, caller: Caller) -> None:
     await services.db.write(UserScope(caller.home) if caller.home else caller.scope, apply)
 
 
-def _tenant(row: Row) -> Tenant:
+def tenant_of(row: Row) -> Tenant:
+    """A tenant out of its row."""
     return Tenant(
         id=row["id"],
         name=row["name"],
         token=row["token"],
         status=row["status"],
         created_at=datetime_of(row["created_at"]),
+        parent=row["parent"],
+        service_provider=row["service_provider"] == 1,
+        device_limit=row["device_limit"],
     )
 
 

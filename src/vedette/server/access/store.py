@@ -22,29 +22,44 @@ async def keep_secret(tx: Tx, name: str, value: str) -> str:
     return kept
 
 
-async def add_tenant(tx: Tx, tenant_id: str, name: str, token: str, now: int) -> bool:
+_TENANT = "id, name, token, status, created_at, parent, service_provider, device_limit"
+
+
+async def add_tenant(
+    tx: Tx,
+    tenant_id: str,
+    name: str,
+    token: str,
+    now: int,
+    *,
+    parent: str | None = None,
+    service_provider: bool = False,
+    device_limit: int = 0,
+) -> bool:
     """False: the name is taken."""
     count = await tx.execute(
-        "INSERT INTO tenant (id, name, token, created_at) VALUES (:id, :name, :token, :now) ON CONFLICT DO NOTHING",
-        id=tenant_id, name=name, token=token, now=now,
+        "INSERT INTO tenant (id, name, token, created_at, parent, service_provider, device_limit)"
+        " VALUES (:id, :name, :token, :now, :parent, :provider, :limit) ON CONFLICT DO NOTHING",
+        id=tenant_id, name=name, token=token, now=now, parent=parent, provider=int(service_provider),
+        limit=device_limit,
     )  # fmt: skip
     return count == 1
 
 
 async def tenants(tx: Tx) -> list[Row]:
-    return await tx.all("SELECT id, name, token, status, created_at FROM tenant ORDER BY name")
+    return await tx.all(f"SELECT {_TENANT} FROM tenant ORDER BY name")
 
 
 async def tenant_named(tx: Tx, name: str) -> Row | None:
-    return await tx.one("SELECT id, name, token, status, created_at FROM tenant WHERE name = :name", name=name)
+    return await tx.one(f"SELECT {_TENANT} FROM tenant WHERE name = :name", name=name)
 
 
 async def tenant_by_token(tx: Tx, token: str) -> Row | None:
-    return await tx.one("SELECT id, name, token, status, created_at FROM tenant WHERE token = :token", token=token)
+    return await tx.one(f"SELECT {_TENANT} FROM tenant WHERE token = :token", token=token)
 
 
 async def own_tenant(tx: Tx) -> Row | None:
-    return await tx.one("SELECT id, name, token, status, created_at FROM tenant WHERE id = :tenant")
+    return await tx.one(f"SELECT {_TENANT} FROM tenant WHERE id = :tenant")
 
 
 async def add_user(
@@ -128,11 +143,14 @@ async def remove_user(tx: Tx, user_id: str) -> int:
     return await tx.execute('DELETE FROM "user" WHERE tenant = :tenant AND id = :id', id=user_id)
 
 
-async def add_session(tx: Tx, user_id: str, session: str, now: int, expires_at: int | None) -> None:
+async def add_session(
+    tx: Tx, user_id: str, session: str, now: int, expires_at: int | None, acts_in: str | None = None
+) -> None:
+    """A session of a user at home; `acts_in` is the other tenant that he acts in by it."""
     await tx.execute(
-        "INSERT INTO session (tenant, user_id, id, created_at, expires_at)"
-        " VALUES (:tenant, :user, :id, :now, :expires)",
-        user=user_id, id=session, now=now, expires=expires_at,
+        "INSERT INTO session (tenant, user_id, id, created_at, expires_at, acts_in)"
+        " VALUES (:tenant, :user, :id, :now, :expires, :acts_in)",
+        user=user_id, id=session, now=now, expires=expires_at, acts_in=acts_in,
     )  # fmt: skip
     await tx.execute('UPDATE "user" SET login_at = :now WHERE tenant = :tenant AND id = :user', user=user_id, now=now)
 

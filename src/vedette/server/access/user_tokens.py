@@ -10,9 +10,16 @@ ADDONS: Final = [{"name": name, "enabled": True} for name in ("configure", "trou
 
 
 def sign(
-    services: Services, *, tenant: str, user_id: str, token_id: str, now: datetime, expires: datetime | None
+    services: Services,
+    *,
+    tenant: str,
+    user_id: str,
+    token_id: str,
+    now: datetime,
+    expires: datetime | None,
+    home: str = "",
 ) -> str:
-    """A token for a user; `expires` None: it does not by itself."""
+    """A token for a user; `expires` None: it does not by itself; `home`: his own tenant, if that is another."""
     claims: dict[str, Any] = {
         "jti": token_id,
         "sub": user_id,
@@ -26,6 +33,8 @@ def sign(
         "mender.trial": False,
         "mender.addons": ADDONS,
     }
+    if home and home != tenant:
+        claims["vedette.home"] = home
     if expires is not None:
         claims["exp"] = int(expires.timestamp())
     return services.signer.sign(claims)

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from vedette.errors import Denied, Unauthenticated, VedetteError
+from vedette.errors import Denied, Unacceptable, Unauthenticated, VedetteError
 from vedette.server.access import sessions
-from vedette.server.access.permissions import FORBIDDEN, SEE_DEVICES, Call
+from vedette.server.access.permissions import FORBIDDEN, OWN_ACCOUNT, SEE_DEVICES, Call
 from vedette.server.caller import Caller
 from vedette.server.db import Tx
 from vedette.server.http.answers import problem, refusal
@@ -93,6 +93,8 @@ async def caller_of(request: Request, needs: Call | None = None) -> Caller:
         limit.take(who.user_id)
     call = needs or (request.method, request.scope["path"])
     caller = who.within(call)
+    if who.home and request.method not in SAFE and OWN_ACCOUNT.match(call[1]):
+        raise Unacceptable("you act in another tenant; your own account is changed at home")
     if request.method not in SAFE and caller.scope.groups is not None:
         await _refuse_what_is_only_seen(request, who, caller)
     return caller
