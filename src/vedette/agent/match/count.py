@@ -17,7 +17,7 @@ from vedette.agent.match.plan import Plan
 
 STRETCH_BYTES: Final = 4 << 20
 """Of a file, given to one thread."""
-READ_BYTES: Final = 128 * 1024
+READ_BYTES: Final = 256 * 1024
 """Read and searched in one go: what is read is still in the processor's cache when it is searched."""
 SAMPLES: Final = 16
 SAMPLE_BYTES: Final = 16 * 1024

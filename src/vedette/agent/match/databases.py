@@ -22,6 +22,12 @@ from vedette.agent.match.probes import Probe
 
 FORMAT: Final = 2
 """Renewed with every change in how probes are chosen: older files are compiled anew."""
+TELLING: Final = 8
+"""Bytes of a text that Hyperscan searches for; the others are compared where these are found."""
+SHORTEST: Final = 4
+"""Of those bytes, where the text is shorter or begins too commonly."""
+HIT_COST: Final = 500
+"""What a hit costs beside two bytes that look like one."""
 MAX_FILES: Final = 64
 MAX_BYTES: Final = 256 << 20
 SUFFIX: Final = ".patterns"
@@ -84,14 +90,14 @@ def compile_(directory: Path, patterns: Sequence[str], sample: bytes, avoid: fro
     if not plan.probes:
         return
     try:
-        database = _compiled(plan.probes)
+        database = _compiled(plan.probes, sample)
     except Exception as exc:  # an outline is too much for it
         if type(exc).__module__.partition(".")[0] != "hyperscan":
             raise
         plan = make(patterns, sample, avoid=avoid | {each for each in plan.probes if each.outline})
         if not plan.probes:
             return
-        database = _compiled(plan.probes)
+        database = _compiled(plan.probes, sample)
     head = {
         "patterns": list(patterns),
         "made": _maker(),
@@ -110,12 +116,13 @@ def compile_(directory: Path, patterns: Sequence[str], sample: bytes, avoid: fro
     _tidy(directory)
 
 
-def _compiled(probes: Sequence[Probe]) -> bytes:
+def _compiled(probes: Sequence[Probe], sample: bytes) -> bytes:
     import hyperscan
 
     literals = sum(not each.outline for each in probes)
     padding = _padding(MANY - literals) if FEW <= literals < MANY else []
-    expressions = [*(each.expression() for each in probes), *(each.expression() for each in padding)]
+    searched = [_telling(probes[0], sample)] if len(probes) == literals == 1 else probes
+    expressions = [each.expression() for each in (*searched, *padding)]
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
         expressions=expressions,
@@ -126,6 +133,23 @@ def _compiled(probes: Sequence[Probe]) -> bytes:
         ],
     )
     return hyperscan.dumpb(database)
+
+
+def _telling(probe: Probe, sample: bytes) -> Probe:
+    """The part of a text that is found soonest when it is searched alone.
+
+    Hyperscan then looks for the first two of its last eight bytes, so those should be rare.
+    """
+    text = probe.text
+    if probe.caseless:
+        sample = sample.lower()
+    starts = range(max(len(text) - SHORTEST, 0) + 1)
+    parts = [(text[: at + TELLING] if at + TELLING <= len(text) else text[at:], text[at : at + 2]) for at in starts]
+
+    def cost(part: tuple[bytes, bytes]) -> tuple[int, int]:
+        return sample.count(part[0]) * HIT_COST + sample.count(part[1]), -len(part[0])
+
+    return Probe(min(parts, key=cost)[0], probe.caseless)
 
 
 def _padding(count: int) -> list[Probe]:

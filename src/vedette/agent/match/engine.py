@@ -19,7 +19,7 @@ from vedette.agent.match.probes import Probe
 
 SLICE_BYTES: Final = 64 * 1024
 """Searched in one go; between two of them the caller can turn to something else."""
-COUNT_BYTES: Final = 128 * 1024
+COUNT_BYTES: Final = 256 * 1024
 """The same where nobody waits for a turn."""
 HOT_BYTES: Final = 300
 """A probe found more often than once in so many bytes costs more than asking the pattern about every line."""
