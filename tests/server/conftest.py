@@ -35,8 +35,8 @@ def postgresql() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session", autouse=True)
 def dialect(request: pytest.FixtureRequest) -> Iterator[None]:
-    """With VEDETTE_TEST_DATABASE=postgresql, servers that would have SQLite in their data directory have PostgreSQL."""
-    if os.environ.get("VEDETTE_TEST_DATABASE") != "postgresql":
+    """With TEST_DATABASE=postgresql, servers that would have SQLite in their data directory have PostgreSQL."""
+    if os.environ.get("TEST_DATABASE") != "postgresql":
         yield
         return
     running: Cluster = request.getfixturevalue("postgresql")

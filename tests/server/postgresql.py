@@ -16,6 +16,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+ON_SQLITE = pytest.mark.skipif(
+    os.environ.get("TEST_DATABASE") == "postgresql", reason="looks into the file of SQLite; runs without TEST_DATABASE"
+)
 NAMES = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 
 
@@ -28,20 +31,21 @@ class Cluster:
     user: str | None  # whom it runs as; None: whoever runs the tests
     numbers: Iterator[int] = field(default_factory=count)
 
-    def url(self, database: str) -> str:
-        return f"postgresql://vedette@/{database}?host={self.path}"
+    @property
+    def url(self) -> str:
+        return f"postgresql://vedette@/postgres?host={self.path}"
 
     def new_database(self) -> str:
-        """The URL of an empty database."""
+        """The URL of an empty one: a schema, which is quicker made than a database and as good."""
         name = f"test{next(self.numbers)}"
-        self.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
-        return self.url(name)
+        self.sql(f"CREATE SCHEMA {name}")
+        return f"{self.url}&search_path={name}"
 
-    def sql(self, statement: str, database: str = "postgres") -> list[asyncpg.Record]:
+    def sql(self, statement: str) -> list[asyncpg.Record]:
         """Ask it directly. In a thread of its own, for the one that asks may have a running event loop."""
 
         async def ask() -> list[asyncpg.Record]:
-            connection = await asyncpg.connect(self.url(database))
+            connection = await asyncpg.connect(self.url)
             try:
                 found: list[asyncpg.Record] = await connection.fetch(statement)
                 return found
@@ -58,6 +62,7 @@ class Cluster:
             "fsync": "off",  # no test cuts the power of the database
             "max_connections": "60",
             "shared_buffers": "32MB",
+            "autovacuum": "off",
         }
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
         self._control("start", "-o", options, "-l", str(self.path / "log"))
@@ -108,7 +113,9 @@ def cluster() -> Iterator[Cluster]:
         os.chown(path, person.pw_uid, person.pw_gid)
     made = Cluster(programs, path, user)
     try:
-        made.run("initdb", "-D", str(path / "data"), "-U", "vedette", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        # A language whose order is not that of the bytes, as most databases have: ours must not depend on it.
+        order = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
+        made.run("initdb", "-D", str(path / "data"), "-U", "vedette", "-A", "trust", "-E", "UTF8", "-N", *order)
         made.start()
         try:
             yield made

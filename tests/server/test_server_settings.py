@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from postgresql import ON_SQLITE
 
 from vedette.errors import Invalid
 from vedette.server.commands import HELP
@@ -141,6 +142,7 @@ def test_addresses(listen: str, address: tuple[str, int], url: str) -> None:
     assert (Settings(listen=listen).address, Settings(listen=listen).base_url) == (address, url)
 
 
+@ON_SQLITE
 def test_where_the_data_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert default_data() == Path("/var/lib/vedette")

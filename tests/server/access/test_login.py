@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from postgresql import ON_SQLITE
 from serving import EMAIL, LOGIN, PASSWORD, FakeDevice, RealServer
 
 from vedette.clock import FakeClock
@@ -250,6 +251,7 @@ def test_too_many_logins_at_once_are_turned_away(monkeypatch: pytest.MonkeyPatch
     asyncio.run(work())
 
 
+@ON_SQLITE
 def test_only_the_password_hash_is_stored(server: RealServer, admin: httpx.Client) -> None:
     files = [
         path.read_bytes() for path in server.services.settings.data.iterdir() if path.name.startswith("vedette.db")

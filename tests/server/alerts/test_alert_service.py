@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from postgresql import ON_SQLITE
 
 from vedette.errors import Denied, NotFound, Unauthenticated
 from vedette.model import ConfiguredCheck, Level
@@ -170,6 +171,7 @@ async def test_every_level_that_is_not_ok_is_open(services: Services) -> None:
     assert len(await at_least(Level.OK)) == 5
 
 
+@ON_SQLITE
 async def test_what_one_post_says_is_kept_whole_or_not_at_all(services: Services) -> None:
     """The last of many alerts cannot be stored: a device may only hear 2xx for all of them."""
 

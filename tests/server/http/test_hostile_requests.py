@@ -143,7 +143,7 @@ def test_extremes_in_an_address(admin: httpx.Client, query: str, status: int) ->
 )  # fmt: skip
 def test_tricks_with_paths_find_nothing(admin: httpx.Client, path: str) -> None:
     answer = admin.get(path)
-    assert answer.status_code == 404
+    assert answer.status_code in {400, 404}  # a NUL is in no text of PostgreSQL
     assert "x" not in answer.headers
 
 

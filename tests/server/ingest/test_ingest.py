@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from postgresql import ON_SQLITE
 
 from vedette.server.db import SYSTEM, Tx
 
@@ -196,6 +197,7 @@ async def test_options_and_other_methods(site: Site) -> None:
     assert (await site.device.delete(ALERT)).status_code == 405
 
 
+@ON_SQLITE
 async def test_a_database_that_cannot_be_written_says_come_back(site: Site) -> None:
     """Nothing inside leaks out, and the device knows that trying again helps."""
 

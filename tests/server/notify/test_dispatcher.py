@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiosmtpd.smtp import SMTP
+from postgresql import ON_SQLITE
 
 from vedette.clock import FakeClock
 from vedette.errors import NotFound
@@ -306,7 +307,7 @@ async def test_switched_off_means_no_mail_and_a_reason(desk: Desk, port: int) ->
 
 async def test_who_may_not_see_the_device_gets_nothing(desk: Desk, port: int) -> None:
     async def blind(tx: Tx) -> None:
-        await tx.execute("UPDATE user SET roles = '[]' WHERE email = 'bob@example.com'")
+        await tx.execute("UPDATE \"user\" SET roles = '[]' WHERE email = 'bob@example.com'")
 
     await desk.services.db.write(SYSTEM, blind)
     other = await access.create_tenant(desk.services, "theirs")
@@ -326,7 +327,7 @@ async def test_who_is_removed_while_a_mail_waits_gets_nothing(desk: Desk, port: 
         await desk.until_states(("ann", "due"), ("bob", "due"))
 
         async def remove(tx: Tx) -> None:
-            await tx.execute("DELETE FROM user WHERE email = 'bob@example.com'")
+            await tx.execute("DELETE FROM \"user\" WHERE email = 'bob@example.com'")
 
         await desk.services.db.write(SYSTEM, remove)
         async with box.listening(port):
@@ -504,6 +505,7 @@ asyncio.run(main())
 """
 
 
+@ON_SQLITE
 async def test_kill_9_between_sending_and_marking_loses_nothing(desk: Desk, port: int, tmp_path: Path) -> None:
     """A real process is killed while the mail server has the mail and the database does not know it yet."""
     killed_at = [3, 9, 20]

@@ -129,7 +129,8 @@ async def ended(tx: Tx, deployment: str, now: int, devices: int = 1) -> None:
     await tx.execute(
         "UPDATE deployment SET unfinished = unfinished - :devices,"
         " status = CASE WHEN unfinished <= :devices THEN 'finished' ELSE 'inprogress' END,"
-        " finished_at = CASE WHEN unfinished <= :devices THEN :now END WHERE tenant = :tenant AND id = :id",
+        " finished_at = CASE WHEN unfinished <= :devices THEN CAST(:now AS bigint) END"
+        " WHERE tenant = :tenant AND id = :id",
         id=deployment, devices=devices, now=now,
     )  # fmt: skip
 

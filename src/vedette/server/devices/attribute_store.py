@@ -124,7 +124,7 @@ async def members(tx: Tx, group: str) -> list[str]:
 async def groups(tx: Tx, status: str | None) -> list[str]:
     rows = await tx.all(
         "SELECT DISTINCT group_name FROM device WHERE {visible} AND group_name IS NOT NULL"
-        " AND (:status IS NULL OR status = :status) ORDER BY group_name",
+        " AND (CAST(:status AS text) IS NULL OR status = :status) ORDER BY group_name",
         status=status,
     )
     return [row["group_name"] for row in rows]

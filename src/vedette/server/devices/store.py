@@ -64,7 +64,8 @@ async def remove_device(tx: Tx, device_id: str) -> int:
 
 async def count(tx: Tx, status: str | None) -> int:
     found: int = await tx.value(
-        "SELECT count(*) FROM device WHERE {visible} AND (:status IS NULL OR status = :status)", status=status
+        "SELECT count(*) FROM device WHERE {visible} AND (CAST(:status AS text) IS NULL OR status = :status)",
+        status=status,
     )
     return found
 
