@@ -44,7 +44,7 @@ class Ledger:
         self.flapping = Flapping()
         self._states: dict[str, State] = {}
         self._clocks: dict[str, Timer] = {}
-        self._saved: dict[str, Position] = {}
+        self.all_places: Callable[[], Mapping[str, Position | None]] = dict  # asked when the store has lost them
         # Not on the disk yet:
         self._alerts: list[tuple[str, Alert]] = []
         self._changed: dict[str, State] = {}
@@ -101,7 +101,6 @@ class Ledger:
             self._note(key, new, news)
             self.commit()
         if forget:
-            self._saved.pop(key, None)
             self._places.pop(key, None)
             try:
                 self._store.forget(key)
@@ -110,12 +109,7 @@ class Ledger:
 
     def place(self, key: str) -> Position | None:
         """Up to where this check has read."""
-        if key in self._places:
-            return self._places[key]
-        position = self._store.position(key)
-        if position is not None:
-            self._saved[key] = position
-        return position
+        return self._places.get(key) or self._store.position(key)
 
     def places(self, check: str) -> dict[str, Position]:
         """Up to where a check that reads several files has read in each."""
@@ -127,7 +121,6 @@ class Ledger:
     def forget_places(self, keys: Collection[str]) -> None:
         """They are not needed any more. When the disk takes nothing they stay, which does no harm."""
         for key in keys:
-            self._saved.pop(key, None)
             self._places.pop(key, None)
         try:
             with self._store.commit() as tx:
@@ -158,9 +151,7 @@ class Ledger:
 
     def commit(self, places: Mapping[str, Position | None] | None = None) -> None:
         """Store it all together with these places; until that has worked nothing more may be read."""
-        for key, place in (places or {}).items():
-            if place is not None and place != self._saved.get(key):
-                self._places[key] = place
+        self._places |= {key: place for key, place in (places or {}).items() if place is not None}
         if not (self._places or self._changed or self._alerts):
             return
         try:
@@ -175,7 +166,6 @@ class Ledger:
             self._block(exc)
             return
         alerts, self._alerts = self._alerts, []
-        self._saved |= self._places
         self._changed, self._places = {}, {}
         for key, alert in alerts:
             log.info(f"{alert.level}: {alert.name} ({key})")
@@ -204,8 +194,7 @@ class Ledger:
 
     def _save_all(self) -> None:
         """The store was damaged and a new one knows nothing: what is known here goes into it with the next commit."""
-        self._places = self._saved | self._places
-        self._saved = {}
+        self._places = {key: place for key, place in self.all_places().items() if place is not None} | self._places
         self._changed = {key: state for key, state in self._states.items() if state != QUIET} | self._changed
         self._loop.call_soon(self.commit)
 

@@ -149,6 +149,7 @@ class Reading:
         self._new: dict[Source, set[str]] = {}  # checks whose file has no place in the store yet
         self._saving: Timer | None = None
         ledger.on_free = self._plan_pump
+        ledger.all_places = self._all_places
 
     def start(self, check: Check, context: int) -> None:
         """Read for this check, or go on with its new settings; `context` lines are kept to be shown before a match."""
@@ -364,6 +365,16 @@ class Reading:
         for source, keys in of_source.items():
             self._places |= _places(keys, source)
         self._commit()
+
+    def _all_places(self) -> dict[str, Position | None]:
+        """The store has lost them. Those that are searched for come with what is found."""
+        out: dict[str, Position | None] = {}
+        for key, reader in self._readers.items():
+            if reader.source not in self._searches:
+                if isinstance(reader.source, ManySource):
+                    reader.source.save_all()
+                out |= _places({key}, reader.source)
+        return out
 
     def _commit(self) -> None:
         self._apart += 1

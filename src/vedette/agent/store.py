@@ -38,6 +38,15 @@ FULL: Final = "the store was full"
 TOO_OLD: Final = "older than ALERT_STORE_MAX_RECORD_AGE_S"
 DROPPED: Final = "dropped"
 """Key of the table meta: how many alerts were given up and told to the server since."""
+# What is there already is not written again: it would cost a flush to the disk for nothing.
+_SAVE_POSITION: Final = """
+INSERT INTO position VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT ("check") DO UPDATE
+SET path = excluded.path, device = excluded.device, inode = excluded.inode, offset = excluded.offset,
+    line = excluded.line, head = excluded.head, tail = excluded.tail, written_ns = excluded.written_ns
+WHERE (path, device, inode, offset, line, head, tail, written_ns) IS NOT
+    (excluded.path, excluded.device, excluded.inode, excluded.offset, excluded.line, excluded.head, excluded.tail,
+     excluded.written_ns)
+"""
 MANY_REASONS: Final = "several reasons, summed up for want of room"
 
 
@@ -79,7 +88,7 @@ class Transaction:
 
     def save_position(self, check: str, position: Position) -> None:
         self._store._db.execute(
-            "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            _SAVE_POSITION,
             (
                 check, position.path, _signed(position.device), _signed(position.inode),
                 position.offset, position.line, position.head, position.tail, position.written_ns,

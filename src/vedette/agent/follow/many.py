@@ -98,6 +98,11 @@ class ManySource:
         read.clear()
         return {path: position for path, position in found.items() if position is not None}
 
+    def save_all(self) -> None:
+        """Nobody has kept the places."""
+        for read in self._read.values():
+            read.update(self._files)
+
     @property
     def news(self) -> bool:
         """Was a file found whose place is not in the store yet? Asked once."""
