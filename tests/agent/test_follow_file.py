@@ -500,3 +500,18 @@ def test_a_logs_life() -> None:
             max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
         ),
     )
+
+
+def test_the_number_of_an_empty_file_may_be_another_files_now(tmp_path: Path, readers: list[Reader]) -> None:
+    """Nothing of it was read, so only its number and its name tell what it was."""
+    log = tmp_path / "app.log"
+    log.touch()
+    reader = Reader(log)
+    readers.append(reader)
+    assert reader.drain() == []
+    log.rename(tmp_path / "other.log")  # as if it had been deleted, and its number given to the next file
+    append(tmp_path / "other.log", "of somebody else\n")
+    reader = again(reader, log, readers)
+    assert reader.drain() == []
+    append(log, "1\n")
+    assert reader.drain() == ["1"]

@@ -19,7 +19,7 @@ from vedette.agent.loop import Loop
 # It reads the files that are there when it starts, and hears nothing of those that come later.
 FAKE = """#!{python}
 import glob, json, sys, time
-after = next((each.partition("=")[2] for each in sys.argv if each.startswith("--after-cursor=")), "")
+after = next((each.partition("=")[2] for each in sys.argv if each.startswith("--cursor=")), "")
 assert "-f" in sys.argv and "--output=json" in sys.argv and (not after or "--no-tail" in sys.argv), sys.argv
 files = [open(name) for name in sorted(glob.glob("{directory}/*.journal"))]
 silent = bool(after)
@@ -29,7 +29,8 @@ while time.monotonic() < end:
         while line := file.readline():
             if silent:
                 silent = json.loads(line)["__CURSOR"] != after
-                continue
+                if silent:
+                    continue
             sys.stdout.write(line)
     sys.stdout.flush()
     time.sleep(0.02)
@@ -91,7 +92,7 @@ class Reader:
             else:
                 self.loop.call_later(0.02, look)
 
-        look()
+        self.loop.call_soon(look)
         self.loop.run()
         assert self.lines == [(number, f"Nov 14 22:13:20 host app[7]: {text}") for number, text in lines]
 

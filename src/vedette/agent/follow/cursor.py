@@ -172,12 +172,15 @@ class Cursor:
         if not copies_only and (here := self._fitting(self.path, wanted, by_number=True)):
             return here
         copies: list[str] = []
+        own_name = os.path.basename(self.path)  # noqa: PTH119
         for entry in siblings(self.path):
+            if wanted.offset == 0 and not entry.name.startswith(own_name):
+                continue  # no content to know it by, and the number may have been given to another file
             try:
                 if not copies_only and entry.inode() == wanted.inode and entry.is_file(follow_symlinks=False):
                     if found := self._fitting(entry.path, wanted, by_number=True):
                         return found
-                elif is_rotated(entry.name, os.path.basename(self.path)) and entry.stat().st_mtime_ns >= since_ns:  # noqa: PTH119
+                elif is_rotated(entry.name, own_name) and entry.stat().st_mtime_ns >= since_ns:
                     copies.append(entry.path)
             except OSError:
                 continue

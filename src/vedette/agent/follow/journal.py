@@ -1,9 +1,10 @@
 """Follow the journal of systemd by its `journalctl`, entry by entry: over rotation, vacuuming, and restarts of ours.
 
 `journalctl -f` may fall silent, without ending, when the files it reads are rotated or removed under it. So it is
-started again whenever files of the journal come or go, behind the last entry that was read. For that its output is
-asked for as JSON, which tells the cursor of each entry, and written here as its "short" format writes it. Commands that
-are more than a plain `journalctl -f` are run as they are, see `plain`.
+started again whenever files of the journal come or go, at the last entry that was read; not with `--after-cursor`,
+which leaves out one entry in any case: where the one of the cursor was vacuumed, the next. For that its output is asked
+for as JSON, which tells the cursor of each entry, and written here as its "short" format writes it. Commands that are
+more than a plain `journalctl -f` are run as they are, see `plain`.
 
 Source: journalctl(1), systemd.journal-fields(7), "Journal JSON Format" of systemd.
 """
@@ -138,7 +139,7 @@ class JournalSource(CommandSource):
         if self._read and self._failures >= MAX_FAILURES:
             log.warn(f"@{self.command} cannot go on behind the entry {self._read}; it begins anew")
             self._read = ""
-        words = [*self._go_on, "--no-tail", f"--after-cursor={self._read}"] if self._read else self._begin
+        words = [*self._go_on, "--no-tail", f"--cursor={self._read}"] if self._read else self._begin
         return "exec " + shlex.join([*words, "--output=json", "--all", f"--output-fields={FIELDS}"])
 
     def _on_files(self) -> None:
@@ -176,11 +177,14 @@ class JournalSource(CommandSource):
                 cursor = entry["__CURSOR"]
             except (ValueError, TypeError, KeyError, RecursionError):  # longer than a line may be, so it was cut
                 found = _CURSOR.search(line)
-                cursor = found[1].decode() if found else self._read
-                out.append(finished(line).decode(errors="replace") + "\n")
+                cursor = found[1].decode() if found else ""
+                text = finished(line).decode(errors="replace") + "\n"
             else:
-                out.append(self._text(entry))
-            self._read, self._failures = cursor, 0
+                text = self._text(entry)
+            self._failures = 0
+            if cursor != self._read:  # else it was told before journalctl was started again
+                out.append(text)
+                self._read = cursor or self._read
         if out:
             self._waiting_cursor = self._read
             super()._take_lines("".join(out).encode(errors="replace"))
