@@ -137,6 +137,8 @@ async def forget_history(services: Services, caller: Caller, device_id: str) -> 
     async def work(tx: Tx) -> None:
         await _require_device(tx, device_id)
         await store.hide(tx, device_id)
+        change = audit.diff("deployments", {"history": "shown"}, {"history": "hidden"})
+        await audit.record(tx, services, caller, "update", audit.device(device_id), change)
 
     await services.db.write(caller.scope, work)
 
