@@ -14,12 +14,12 @@ from vedette.server.access import pages as access_pages
 from vedette.server.access import (
     password_pages,
     password_reset_api,
-    tenant_api,
-    tenant_service,
     personal_tokens_api,
     role_api,
     second_factor_api,
     settings_api,
+    tenant_api,
+    tenant_service,
 )
 from vedette.server.alerts import api as alerts_api
 from vedette.server.alerts import pages as alerts_pages

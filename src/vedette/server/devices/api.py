@@ -139,7 +139,8 @@ async def put_status(request: Request, caller: Caller) -> Response:
 async def limit(request: Request, caller: Caller) -> Response:
     if request.path_params["name"] != "max_devices":
         raise Invalid("unsupported limit name")
-    return json_response({"limit": 0})  # none; a client of today takes -1 for a limit that is reached
+    # 0: none; a client of today takes -1 for a limit that is reached
+    return json_response({"limit": await service.device_limit(services(request), caller.scope)})
 
 
 async def delete_token(request: Request, caller: Caller) -> Response:

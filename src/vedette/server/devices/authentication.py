@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
-from vedette.errors import TooMany, Unauthenticated
+from vedette.errors import TooMany, Unacceptable, Unauthenticated
 from vedette.server.access import service as access
 from vedette.server.access.signer import ISSUER, LIFETIME_S
 from vedette.server.db import Row, Tx, UserScope
@@ -94,7 +94,10 @@ async def _take_in(tx: Tx, services: Services, tenant: str, identity: str, diges
         auth = {"id": str(uuid4()), "status": "pending"}
         await store.add_auth_set(tx, device["id"], auth["id"], pubkey, "pending", now)
     elif auth["status"] == "preauthorized":
-        await accept(tx, services, device["id"], auth["id"])
+        try:
+            await accept(tx, services, device["id"], auth["id"])
+        except Unacceptable as exc:
+            raise Unauthenticated("unauthorized") from exc
         auth = {"id": auth["id"], "status": "accepted"}
     await refresh_status(tx, device["id"], now)
     tx.after_commit(partial(services.live.publish, tenant, device["group_name"], device["id"]))
@@ -102,12 +105,26 @@ async def _take_in(tx: Tx, services: Services, tenant: str, identity: str, diges
 
 
 async def accept(tx: Tx, services: Services, device_id: str, auth_id: str) -> None:
-    """Let a device in with one of its keys, and with no other: the one that counted until now is rejected."""
-    for other in await store.auth_sets(tx, device_id):
-        if other["id"] != auth_id and other["status"] == "accepted":
-            await store.set_auth_status(tx, device_id, other["id"], "rejected")
+    """Let a device in with one of its keys, and with no other: the one that counted until now is rejected.
+
+    Raises:
+        Unacceptable: the tenant has as many devices as it may.
+    """
+    others = [each for each in await store.auth_sets(tx, device_id) if each["id"] != auth_id]
+    accepted = [each["id"] for each in others if each["status"] == "accepted"]
+    if not accepted:
+        await require_place(tx)
+    for other in accepted:
+        await store.set_auth_status(tx, device_id, other, "rejected")
     await store.set_auth_status(tx, device_id, auth_id, "accepted")
     tx.after_commit(partial(services.device_tokens.forget, device_id))
+
+
+async def require_place(tx: Tx) -> None:
+    """For one more device, of those that `tx` sees. Raises Unacceptable."""
+    limit = await store.limit(tx)
+    if limit and await store.accepted_devices(tx, limit) >= limit:
+        raise Unacceptable("maximum number of accepted devices reached")
 
 
 async def refresh_status(tx: Tx, device_id: str, now: int) -> None:

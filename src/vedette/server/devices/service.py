@@ -84,15 +84,24 @@ async def count(services: Services, scope: UserScope, status: str | None) -> int
     return await services.db.read(scope, store.count, status)
 
 
+async def device_limit(services: Services, scope: UserScope) -> int:
+    """How many devices the tenant may have accepted; 0: any number."""
+    return await services.db.read(scope, store.limit)
+
+
 async def set_auth_status(services: Services, caller: Caller, device_id: str, auth_id: str, status: str) -> None:
     """Let a device in with one of its keys, refuse it, or think again.
 
     Raises:
         NotFound: no such device or authentication set.
         Invalid: no such status, or not from the one it has.
+        Unacceptable: the tenant has as many devices as it may.
     """
     if status not in _TO:
         raise Invalid("incorrect device status")
+    whole = UserScope(caller.scope.tenant, None)
+    if status == "accepted" and caller.scope != whole:  # who sees some devices cannot count them all
+        await services.db.read(whole, authentication.require_place)
 
     async def work(tx: Tx) -> None:
         row = await store.device(tx, device_id)

@@ -87,6 +87,21 @@ async def auth_set_by_key(tx: Tx, device_id: str, pubkey: str) -> Row | None:
     )  # fmt: skip
 
 
+async def limit(tx: Tx) -> int:
+    """How many devices the tenant may have accepted; 0: any number."""
+    found: int = await tx.value("SELECT device_limit FROM tenant WHERE id = :tenant")
+    return found
+
+
+async def accepted_devices(tx: Tx, at_most: int) -> int:
+    """How many devices are accepted; counts no further than `at_most`."""
+    found: int = await tx.value(
+        "SELECT count(*) FROM (SELECT 1 FROM device WHERE {visible} AND status = 'accepted' LIMIT :at_most) AS found",
+        at_most=at_most,
+    )
+    return found
+
+
 async def pending_devices(tx: Tx, at_most: int) -> int:
     """How many devices wait to be accepted; counts no further than `at_most`."""
     found: int = await tx.value(
