@@ -174,6 +174,7 @@ def _seconds(text: str | None, name: str) -> int | None:
 
 
 def _dump(each: Deployment) -> dict[str, Any]:
+    cut = {key: f"{value[:3]}...<omitted>" for key, value in each.configuration.items()}
     out: dict[str, Any] = {
         "id": each.id,
         "name": each.name,
@@ -188,17 +189,11 @@ def _dump(each: Deployment) -> dict[str, Any]:
         "artifacts": [],
         "statistics": {"status": each.statistics, "total_size": 0},
         # Enough to recognise it by; values may be secret.
-        "configuration": b64encode(
-            msgspec.json.encode({key: _cut(value) for key, value in each.configuration.items()})
-        ),
+        "configuration": b64encode(msgspec.json.encode(cut)).decode(),
     }
     if each.finished_at is not None:
         out["finished"] = timestamp(each.finished_at)
     return out
-
-
-def _cut(value: str) -> str:
-    return f"{value[:3]}...<omitted>"
 
 
 def _dump_device(each: DeviceDeployment) -> dict[str, Any]:

@@ -30,9 +30,10 @@ def sliced(request: Request, content: bytes, media_type: str, headers: Mapping[s
     if first > last:
         unsatisfied = {"Content-Range": f"bytes */{len(content)}"}
         return problem(416, "the range lies outside", request.scope["request_id"], unsatisfied)
-    part = content[first : last + 1]
-    partial = {"Content-Range": f"bytes {first}-{last}/{len(content)}", "Content-Length": str(len(part))}
-    return Response(part, 206, {**dict(whole.headers), **partial})
+    part = Response(content[first : last + 1], 206, dict(headers))
+    part.headers["Content-Type"] = media_type
+    part.headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+    return part
 
 
 def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
