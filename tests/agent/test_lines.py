@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vedette.agent.follow.lines import MAX_CONTEXT_LINE, MAX_LINE, Block, Context, Splitter, finished, text
+from vedette.agent.follow.lines import MAX_CONTEXT, MAX_CONTEXT_LINE, MAX_LINE, Block, Context, Splitter, finished, text
 from vedette.model import Line
 
 
@@ -73,8 +73,8 @@ def test_flush_gives_the_line_that_will_never_end() -> None:
 
 def test_neighbours_reach_back_over_reads() -> None:
     context = Context(3)
-    context.add(b"1\n2\n3\n4\n", 4)
-    context.add(b"5\r\n", 1)
+    context.add(b"1\n2\n3\n4\n")
+    context.add(b"5\r\n")
     block = Block(data=b"6\n7\n8\n9\n", first=6, context=context.data)
     assert block.before(2, 3) == (Line(4, "4"), Line(5, "5"), Line(6, "6"))
     assert block.before(6, 2) == (Line(7, "7"), Line(8, "8"))
@@ -106,25 +106,22 @@ def test_what_people_read_is_text() -> None:
     ] * 2
 
 
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(0, 6), st.booleans())
-def test_however_lines_come_the_same_neighbours_are_kept(counts: list[int], size: int, often: bool) -> None:
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(0, 6))
+def test_however_lines_come_the_same_neighbours_are_kept(counts: list[int], size: int) -> None:
     context, number = Context(size), 0
     for count in counts:
-        context.add(b"".join(b"%d\n" % (number + i) for i in range(count)), count)
+        context.add(b"".join(b"%d\n" % (number + i) for i in range(count)))
         number += count
-        if often:
-            context.trim()
     block = Block(data=b"x\n", first=number, context=context.data)
     wanted = tuple(Line(each, str(each)) for each in range(max(0, number - size), number))
     assert block.before(0, size) == wanted
-    context.trim()
     assert context.data == b"".join(b"%d\n" % line.number for line in wanted)
 
 
 def test_long_neighbours_take_no_more_memory_than_is_shown() -> None:
     context = Context(30)
     for _ in range(40):
-        context.add(b"\0" + b"x" * (MAX_CONTEXT_LINE - 1) + b"y\r" + b"z" * 100_000 + b"\n", 1)
-    assert len(context.data) <= 30 * (MAX_CONTEXT_LINE + 2) + 150_000
+        context.add(b"\0" + b"x" * (MAX_CONTEXT_LINE - 1) + b"y\r" + b"z" * 100_000 + b"\n")
+        assert len(context.data) <= MAX_CONTEXT
     block = Block(data=b"x\n", first=41, context=context.data)
     assert block.before(0, 2) == tuple(Line(number, "x" * (MAX_CONTEXT_LINE - 1) + "y") for number in (39, 40))

@@ -38,6 +38,8 @@ MAX_APART: Final = 64
 
 TURN_S: Final = 0.01
 """One source is searched for so long before another has its turn."""
+SEARCH_S: Final = 0.0025
+"""Nothing more is read so short before the end of a turn: what is searched then would wait, in memory, for the next."""
 ROUND_S: Final = 0.02
 """All of them together for so long before timers and other checks have theirs."""
 
@@ -272,7 +274,7 @@ class Reading:
                     break
                 found, news = self._judge(search, source)
                 some, changed = some or found, changed or news
-            if not source.more or self._ledger.announces or clock.elapsed() >= until_s:
+            if not source.more or self._ledger.announces or clock.elapsed() >= until_s - SEARCH_S:
                 break
         return some, changed
 

@@ -160,9 +160,8 @@ def _blocks(stream: IO[bytes], context: int, out: Outcome) -> Iterator[Block]:
         whole = splitter.feed(data) if data else splitter.flush()
         if whole:
             block = Block(data=whole, first=line + 1, context=before.data)
-            count = whole.count(b"\n")
-            line += count
-            before.add(whole, count)
+            line += whole.count(b"\n")
+            before.add(whole)
             yield block
         if not data:
             out.lines += line

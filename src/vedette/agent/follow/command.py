@@ -80,10 +80,8 @@ class CommandSource:
         if not lines:
             return []
         block = Block(data=lines, first=self._line + 1, context=self._context.data, events=starts)
-        count = lines.count(b"\n")
-        self._line += count
-        self._context.add(lines, count)
-        self._context.trim()
+        self._line += lines.count(b"\n")
+        self._context.add(lines)
         return [Read(keys=frozenset(self._keys), block=block)]
 
     def _start(self) -> None:

@@ -10,8 +10,10 @@ from vedette.agent.follow.lines import Block, Context, Splitter
 from vedette.agent.follow.position import HEAD_BYTES, TAIL_BYTES, Position, checksum
 from vedette.errors import Unavailable
 
-BLOCK_BYTES: Final = 64 * 1024
-"""Read in one go: so little that the C library hands out the same memory again, still in the processor's cache."""
+BLOCK_BYTES: Final = 256 * 1024
+"""Read in one go, where there is so much."""
+FIRST_BYTES: Final = 32 * 1024
+"""Read in one go first: for the few lines that mostly there are, BLOCK_BYTES of memory would be mapped and unmapped."""
 CONTEXT_BYTES: Final = 64 * 1024
 """How far back a file is read at most for the lines before the first match."""
 FIRST_CONTEXT_BYTES: Final = 4 * 1024
@@ -25,8 +27,8 @@ class Generation:
     """
 
     __slots__ = (
-        "_assembler", "_context", "_context_size", "_head", "_held", "_lost", "_over", "_read_at", "_recent", "_rule",
-        "_seen", "_splitter", "_tail", "_whole", "device", "fd", "inode", "line", "offset",
+        "_asking", "_assembler", "_context", "_context_size", "_head", "_held", "_lost", "_over", "_read_at", "_recent",
+        "_rule", "_seen", "_splitter", "_tail", "_whole", "device", "fd", "inode", "line", "offset",
     )  # fmt: skip
 
     def __init__(self, fd: int, device: int, inode: int, context_size: int, rule: Rule | None = None) -> None:
@@ -70,6 +72,7 @@ class Generation:
         self.offset = self.line = 0  # behind the last whole line that was handed out
         self._tail = b""  # the bytes before `offset`
         self._read_at = 0
+        self._asking = FIRST_BYTES  # how much is read in one go
         self._head = self._recent = b""  # the first bytes, and those before `_read_at`
         self._seen: tuple[int, int] | None = None  # size and mtime when all was read
         self._splitter = Splitter()
@@ -137,12 +140,10 @@ class Generation:
         """All is read: remember when that was written."""
         stamp = self.stamp()
         self._seen = stamp if stamp[0] == self._read_at else None
-        if self._context is not None:
-            self._context.trim()
 
     def read(self) -> Block | None:
         """The next lines, at most BLOCK_BYTES (perhaps none yet whole); None at the end of the file."""
-        data = os.pread(self.fd, BLOCK_BYTES, self._read_at)
+        data = os.pread(self.fd, self._asking, self._read_at)
         if not data:
             return self._end_event() if self._over else None
         if self._context is None:
@@ -150,8 +151,11 @@ class Generation:
         if len(self._head) < HEAD_BYTES:
             self._head += data[: HEAD_BYTES - len(self._head)]
         end = data.rfind(b"\n") + 1
-        if end and len(data) == BLOCK_BYTES:
-            data = data[:end]  # there is more: the line that is cut here is read as a whole with it
+        if len(data) < self._asking:
+            self._asking = FIRST_BYTES
+        else:
+            self._asking = BLOCK_BYTES
+            data = data[:end] or data  # there is more: the line that is cut here is read as a whole with it
         if end:
             self._tail = (self._recent + data[max(0, end - TAIL_BYTES) : end])[-TAIL_BYTES:]
             self.offset = self._read_at + end
@@ -212,9 +216,8 @@ class Generation:
     def _block(self, lines: bytes, events: tuple[int, ...] = ()) -> Block:
         context = self._context or self._earlier()
         block = Block(data=lines, first=self.line + 1, context=context.data, events=events)
-        count = lines.count(b"\n")
-        self.line += count
-        context.add(lines, count)
+        self.line += lines.count(b"\n")
+        context.add(lines)
         self._context = context
         return block
 
@@ -230,7 +233,7 @@ class Generation:
                 lines = lines[: lines.rfind(b"\n") + 1]
                 for _ in range(lines.count(b"\n") - self.line):  # one that had no newline when it was counted
                     lines = lines[lines.find(b"\n") + 1 :]
-                context.add(lines, lines.count(b"\n"))
+                context.add(lines)
                 break
             size *= 4
         return context

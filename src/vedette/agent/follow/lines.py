@@ -77,7 +77,7 @@ def _joined(kept: bytes, more: bytes) -> bytes:
 
 
 class Context:
-    """The last `size` lines of one file or stream, for what came before a match; until `trim` perhaps more.
+    """The last `size` lines of one file or stream, for what came before a match.
 
     Kept as they were read: nearly nobody ever looks at them, so they are cut into lines only where a match wants them.
     """
@@ -89,17 +89,13 @@ class Context:
         self.data = b""
         """What is kept now: whole lines, each with its newline."""
 
-    def add(self, data: bytes, count: int) -> None:
-        """Take in whole lines that were handed out; so many they are."""
-        if count >= self._size:
-            self.data = data
-        else:
-            self.data += data
-            self.trim()
-
-    def trim(self) -> None:
-        """Nothing more comes for now: give back the memory of what is not needed."""
-        kept = self.data[_start_of_last(self.data, len(self.data), self._size) :]
+    def add(self, data: bytes) -> None:
+        """Take in whole lines that were handed out."""
+        start = _start_of_last(data, len(data), self._size)
+        if start == 0 and self.data:
+            data = self.data + data
+            start = _start_of_last(data, len(data), self._size)
+        kept = data[start:]
         if len(kept) > MAX_CONTEXT:
             # One byte more than is shown, lest the last one that is shown be taken for the end of the line.
             kept = b"".join(line.lstrip(b"\0")[: MAX_CONTEXT_LINE + 1] + b"\n" for line in kept.split(b"\n")[:-1])
