@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from log_corpus import LINES, PATTERNS
 
@@ -152,3 +152,44 @@ def test_a_worn_probe_is_told_so_that_another_can_be_chosen() -> None:
     other = plan.make([text], avoid=searching.worn)
     assert other.probes
     assert other.probes != made.probes
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(_TOKENS, min_size=1, max_size=6).map("".join),
+    st.lists(st.lists(st.sampled_from([each for each in _PIECES if each.isascii()]), max_size=12).map(b"".join)),
+)
+@example("a\\Ab", [b"ab", b"a", b"b"])
+@example("a$|b", [b"a", b"b", b"ab"])
+@example("(a|ab)(c|bcd)++", [b"abcd", b"abc", b"a", b"bcd"])
+@example("a*", [b"", b"a", b"b", b"\0", b"\r"])
+@example("[a-z]{2,}b?+b", [b"aab", b"bb", b"ab", b"a\rb", b"xxxb\r"])
+def test_many_lines_struck_at_once_are_those_that_match(text: str, lines: list[bytes]) -> None:
+    for pattern in compiled([text]):
+        struck = pattern.strike(block(lines))
+        if struck is not None:
+            left, count = struck
+            missed = [line for line in lines if not pattern.matches(finished(line))]
+            assert (left, count) == (block(missed), len(lines) - len(missed))
+
+
+def test_lines_that_are_not_looked_at_to_their_end_are_not_struck() -> None:
+    (pattern,) = patterns = compiled(["end"])
+    lines = [b"the end", b"x" * 20_000 + b" end", b"\0" * 20_000 + b" end", b"end"]
+    data = block(lines * 50)
+    for _ in range(20):  # becomes hot
+        counted = Engine(patterns).count(data, len(data))
+        assert counted == 50 * sum(pattern.matches(finished(line)) for line in lines)
+    hot = Engine(patterns)
+    plenty = block([b"end"] * 100_000)
+    assert hot.count(plenty, len(plenty)) == 100_000
+    assert hot.count(data, len(data)) == 50 * 3
+
+
+@pytest.mark.parametrize("text", ["end", "e[mno]d|x", "(?i)END", "e.d", "(e+)+nd$", "é|end"])
+def test_what_matches_everywhere_is_counted_line_by_line_or_at_once(text: str) -> None:
+    patterns = compiled([text, "other"])
+    lines = [b"the end", b"END of all", b"\xc3\xa9 end", b"eend", b"an other", b"end and other", b"nothing", b"end\r"]
+    data = block(lines * 20_000)
+    expected = 20_000 * sum(any(pattern.matches(finished(line)) for pattern in patterns) for line in lines)
+    assert Engine(patterns).count(data, len(data)) == expected

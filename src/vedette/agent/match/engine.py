@@ -176,20 +176,33 @@ class Engine:
         way.cool()
         if not slow:
             return self._count_hits(data, hits, way.owners)
-        lines = _cut(data, start, end)
-        left = lines
-        for index in slow:
-            left = self.patterns[index].misses(left)
-        if not left or not hits:
-            return len(lines) - len(left)
         asked: dict[int, set[int]] = {}
         for to, probe in hits:
             asked.setdefault(data.rfind(b"\n", 0, to) + 1, set()).update(way.owners[probe])
-        candidates = [(at, line) for at, line in zip(_starts(data, start, end), lines, strict=True) if at in asked]
-        quick = sum(
-            1 for at, line in candidates if not self._any(slow, line) and self._any(asked[at].difference(slow), line)
-        )
-        return len(lines) - len(left) + quick
+        total = self._count_matching(slow, data[start:end])
+        for at, owners in asked.items():
+            line = finished(data[at : data.find(b"\n", at)])
+            if self._any(owners.difference(slow), line) and not self._any(slow, line):
+                total += 1
+        return total
+
+    def _count_matching(self, indexes: Sequence[int], block: bytes) -> int:
+        """How many lines match any of these patterns, of which each is asked about every line."""
+        total = 0
+        todo = list(indexes)
+        if block.isascii() and not _any_long(block):
+            for index in indexes:
+                struck = self.patterns[index].strike(block) if block else None
+                if struck is not None:
+                    block = struck[0]
+                    total += struck[1]
+                    todo.remove(index)
+        if not (todo and block):
+            return total
+        left = lines = _cut(block, 0, len(block))
+        for index in todo:
+            left = self.patterns[index].misses(left)
+        return total + len(lines) - len(left)
 
     def _count_hits(self, data: bytes, hits: list[tuple[int, int]], owners: Sequence[Sequence[int]]) -> int:
         patterns = self.patterns
@@ -232,6 +245,17 @@ def _slice_end(data: bytes, start: int) -> int:
     """Behind the newline of a line, not much more than SLICE_BYTES further."""
     end = data.rfind(b"\n", start, start + SLICE_BYTES) + 1
     return end or data.find(b"\n", start) + 1
+
+
+def _any_long(block: bytes) -> bool:
+    """Is there a line that is not looked at to its end?"""
+    at = 0
+    while len(block) - at > MAX_LINE:
+        following = block.rfind(b"\n", at, at + MAX_LINE + 1) + 1
+        if not following:
+            return True
+        at = following
+    return False
 
 
 def _cut(data: bytes, start: int, end: int) -> list[bytes]:

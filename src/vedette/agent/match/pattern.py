@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pcre2 import LibraryError, PatternError, _cy
 
+from vedette.agent.match.syntax import stays_within_lines
 from vedette.errors import Invalid
 
 MATCH_LIMIT: Final = 1_000_000
@@ -30,6 +31,8 @@ _LIMIT: Final = f"(*LIMIT_HEAP={HEAP_KIB})(*LIMIT_MATCH={MATCH_LIMIT:07})"
 _BRIEF: Final = f"(*LIMIT_HEAP={HEAP_KIB})(*LIMIT_MATCH={BRIEF_LIMIT:07})"
 _ALT_BSUX: Final = 0x00000002  # the binding turns on JavaScript's \x and \u; Perl's are wanted
 _NO_OPTIONS: Final = 0
+_GLOBAL: Final = 0x00000100  # all that is found, not only the first
+_UNKNOWN: Final = object()
 _JIT_STACK_FULL: Final = -46
 _ANYWHERE: Final = _cy.create_match_context()
 
@@ -45,7 +48,7 @@ class Pattern:
     lines is still read as fast as it is written.
     """
 
-    __slots__ = ("_ascii", "_interpreted", "_limit", "_utf", "text", "undecided")
+    __slots__ = ("_ascii", "_interpreted", "_limit", "_lines", "_utf", "text", "undecided")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -59,6 +62,7 @@ class Pattern:
         self._utf: Any = None
         self._ascii: Any = None
         self._interpreted: Any = None
+        self._lines: Any = _UNKNOWN
         # As bytes only where that cannot change the answer: the pattern is ASCII itself and means the same without UTF.
         if text.isascii():
             with suppress(Invalid):  # for example \x{20AC}, which only UTF mode knows
@@ -125,6 +129,25 @@ class Pattern:
                 if not self._surely(line):
                     out.append(line)
         return out
+
+    def strike(self, block: bytes) -> tuple[bytes, int] | None:
+        """Those of many lines that do not match, and how many do; quicker still. None: it cannot be told in this way.
+
+        Args:
+            block: ASCII, whole lines each with its newline, none longer than is looked at.
+        """
+        if self._lines is _UNKNOWN:
+            self._lines = None
+            if self.text.isascii() and stays_within_lines(self.text):
+                self._lines = _compile(rb"(?m)^[^\n]*?(?:%b)[^\n]*+\n" % self.text.encode(), self._limit)
+        if self._lines is None:
+            return None
+        try:
+            left, count = _cy.substitute(self._lines, b"", block, 0, _GLOBAL)
+        except LibraryError:  # too costly: for each line to decide, from now on
+            self._lines = None
+            return None
+        return left, count
 
     def _surely(self, line: bytes) -> bool:
         try:

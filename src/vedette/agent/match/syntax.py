@@ -80,6 +80,7 @@ NOTHING: Final = Series(())
 ANYTHING: Final = Anything()
 ASCII: Final = frozenset(map(chr, range(128)))
 ANY_CHAR: Final = Class(ASCII, wide=True)
+_ENDS: Final = frozenset("\n\r\0")
 
 
 class _Lost(Exception):
@@ -88,12 +89,29 @@ class _Lost(Exception):
 
 def parse(pattern: str) -> Node | None:
     """The structure of a valid pattern, or None."""
+    return _Parser(pattern).all()
+
+
+def stays_within_lines(pattern: str) -> bool:
+    """Is what it finds in a text of ASCII lines surely what it finds in each line alone?
+
+    It is where nothing in it can match an end of line or what is stripped from lines, or looks at what is around.
+    """
     parser = _Parser(pattern)
-    try:
-        node = parser.choice(0)
-    except (_Lost, IndexError):
-        return None
-    return node if parser.at == len(pattern) else None
+    node = parser.all()
+    return node is not None and not parser.looks and "\\Q" not in pattern and _stays(node)
+
+
+def _stays(node: Node) -> bool:
+    if isinstance(node, Char):
+        return node.char.isascii() and node.char not in _ENDS
+    if isinstance(node, Class):
+        return bool(node.members) and node.members.isdisjoint(_ENDS)
+    if isinstance(node, Repeat):
+        return _stays(node.part)
+    if isinstance(node, Series):
+        return bool(node.parts) and all(map(_stays, node.parts))
+    return isinstance(node, Choice) and all(map(_stays, node.branches))
 
 
 class _Parser:
@@ -101,6 +119,15 @@ class _Parser:
         self.text = text
         self.at = 0
         self.caseless = False
+        self.looks = False  # something in it matches no text but says what is around
+
+    def all(self) -> Node | None:
+        """The whole pattern; None: it is not followed."""
+        try:
+            node = self.choice(0)
+        except (_Lost, IndexError):
+            return None
+        return node if self.at == len(self.text) else None
 
     def choice(self, depth: int) -> Node:
         """Up to the parenthesis that closes this group, or the end."""
@@ -138,6 +165,7 @@ class _Parser:
             node = self.escape()
         elif char in "^$":
             self.at += 1
+            self.looks = True
             node = NOTHING
         elif char == ".":
             self.at += 1
@@ -205,6 +233,7 @@ class _Parser:
             raise _Lost
         self.at += 1
         self.caseless = before
+        self.looks |= effect == "nothing"
         return {"plain": node, "anything": ANYTHING, "nothing": NOTHING}[effect]
 
     def flags(self, flags: str) -> None:
@@ -224,6 +253,7 @@ class _Parser:
         if char in _SINGLE:
             return Char(_SINGLE[char], self.caseless)
         if char in _ZERO_WIDTH:
+            self.looks = True
             return NOTHING
         if char in _CLASS_ESCAPES:
             self.property_(char)
@@ -280,6 +310,7 @@ class _Parser:
         at = self.at + 1
         if text.startswith("[[:<:]]", self.at) or text.startswith("[[:>:]]", self.at):
             self.at += 7
+            self.looks = True
             return NOTHING
         negative = text.startswith("^", at)
         at += negative
