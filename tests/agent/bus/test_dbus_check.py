@@ -208,7 +208,10 @@ def test_a_rule_that_the_bus_refuses_is_said(bus: Bus, loop: Loop, capfd: pytest
     listening.check.stop()
 
 
-def test_it_listens_again_when_the_bus_is_back(bus: Bus, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_listens_again_when_the_bus_is_back(
+    bus: Bus, loop: Loop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What was sent meanwhile nobody can know, but that there is a gap is said."""
     monkeypatch.setattr("vedette.agent.bus.client.FIRST_WAIT_S", 0.05)
     listening = Listening(loop, pattern="back")
     bus.stop()
@@ -217,6 +220,7 @@ def test_it_listens_again_when_the_bus_is_back(bus: Bus, loop: Loop, monkeypatch
     bus.signal("/a", "test.X", "A", "s", "back")
     listening.says(1)
     listening.check.stop()
+    assert capfd.readouterr().err.count("signals of that time were not heard") == 1
 
 
 def test_expiration(bus: Bus, loop: Loop) -> None:

@@ -60,6 +60,8 @@ class DbusCheck:
         self._undecided = 0
         self._count = 0
         self._client: Client | None = None
+        self._heard = False  # the bus has been there
+        self._deaf_since: float | None = None
         self._say: Say | None = None
         self._cooling: Timer | None = None
         self._held: Verdict | None = None
@@ -75,7 +77,7 @@ class DbusCheck:
             purpose=f"the check {self.key}",
             on_up=self._on_up,
             on_signal=self._on_signal,
-            on_down=lambda: None,
+            on_down=self._on_down,
         )
         self._client.start()
 
@@ -103,7 +105,15 @@ class DbusCheck:
         call = Call(destination=BUS, path=BUS_PATH, interface=BUS, member="AddMatch", signature="s", body=(self._rule,))
         self._client.call(call, self._on_added)
 
+    def _on_down(self) -> None:
+        self._deaf_since = self._world.loop.clock.elapsed()
+
     def _on_added(self, reply: "Reply") -> None:
+        since, self._deaf_since = self._deaf_since, None
+        if since is not None and self._heard:
+            seconds = self._world.loop.clock.elapsed() - since
+            log.warn(f"{self.key}: the bus was away for {seconds:.1f} s; signals of that time were not heard")
+        self._heard = True
         if reply.error:
             log.error(f"the check {self.key} hears nothing: the bus refuses {self._rule!r}: {reply.sentence}")
 
