@@ -56,9 +56,11 @@ class Cursor:
         return (*self.lingering, self.now) if self.now is not None else tuple(self.lingering)
 
     @classmethod
-    def woken(cls, path: str, rest: Rest, watch: PathWatch, context: int, rule: Rule | None = None) -> "Cursor":
+    def woken(
+        cls, path: str, keys: set[str], rest: Rest, watch: PathWatch, context: int, rule: Rule | None = None
+    ) -> "Cursor":
         """Goes on where it came to `rest`; the file is held by `watch` still."""
-        cursor = cls(path, set(rest.keys), None, watch, context, rule)
+        cursor = cls(path, keys, None, watch, context, rule)
         cursor.now = Generation.woken(rest.fd, rest.position(path), context, rule)
         cursor.more = False  # all was read
         return cursor

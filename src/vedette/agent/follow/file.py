@@ -33,8 +33,8 @@ class FileSource:
     """One followed path and the checks on it. A check that begins or lags has a cursor of its own until it is there."""
 
     __slots__ = (
-        "_awake", "_context", "_cursors", "_linger", "_loop", "_modified", "_on_ready", "_patience", "_rest", "_rule",
-        "_settle", "_watch", "path",
+        "_awake", "_context", "_cursors", "_keys", "_linger", "_loop", "_modified", "_on_ready", "_patience", "_rest",
+        "_rule", "_settle", "_watch", "path",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +50,7 @@ class FileSource:
         self.path = path
         self._cursors: tuple[Cursor, ...] = ()
         self._rest: Rest | None = None  # then there is no cursor
+        self._keys: tuple[str, ...] = ()  # of those who have read what rests
         self._awake = awake or Awake()
         self._loop = loop
         self._context = context
@@ -66,7 +67,7 @@ class FileSource:
         """One for each place at which checks are. Wakes what rests."""
         rest, self._rest = self._rest, None
         if rest is not None:
-            self._cursors = (Cursor.woken(self.path, rest, self._watch, self._context, self._rule),)
+            self._cursors = (Cursor.woken(self.path, set(self._keys), rest, self._watch, self._context, self._rule),)
         return self._cursors
 
     def rest(self) -> None:
@@ -80,7 +81,7 @@ class FileSource:
         cursor = self._cursors[0]
         place = cursor.rest()
         if place is not None and cursor.now is not None:
-            self._rest = Rest(self._awake.shared(cursor.keys), cursor.now.fd, place)
+            self._rest, self._keys = Rest.of(cursor.now.fd, place), self._awake.shared(cursor.keys)
             self._cursors, self._settle, self._linger = (), None, None
 
     def subscribe(self, key: str, position: Position | None) -> None:
@@ -118,14 +119,14 @@ class FileSource:
 
     def position(self, key: str) -> Position | None:
         if self._rest is not None:
-            return self._rest.position(self.path) if key in self._rest.keys else None
+            return self._rest.position(self.path) if key in self._keys else None
         return next((cursor.position() for cursor in self.cursors if key in cursor.keys), None)
 
     def positions(self, keys: Set[str]) -> dict[str, Position | None]:
         """`position` of each of them, at the cost of one where they have read together."""
         out: dict[str, Position | None] = {}
         if self._rest is not None:
-            return dict.fromkeys(keys & set(self._rest.keys), self._rest.position(self.path))
+            return dict.fromkeys(keys & set(self._keys), self._rest.position(self.path))
         for cursor in self.cursors:
             if here := cursor.keys & keys:
                 out |= dict.fromkeys(here, cursor.position())

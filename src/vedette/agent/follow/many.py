@@ -122,7 +122,7 @@ class ManySource:
         """A bounded piece of reading, in some of the files that have something."""
         if self._stale:
             self._look()
-        if self._to_add:
+        if self._to_add and len(self._ready) < ADD_FILES:  # one that is opened takes more memory until it is read
             self._add_some()
         out: list[Read] = []
         size = 0
@@ -176,7 +176,8 @@ class ManySource:
 
     def _plan_to_add(self, paths: set[str]) -> None:
         # Links last: one that leads to a file that is followed under its own name brings nothing.
-        self._to_add = sorted(paths, key=lambda each: (os.path.islink(each), each), reverse=True)  # noqa: PTH114
+        self._to_add = sorted(paths, reverse=True)
+        self._to_add.sort(key=os.path.islink, reverse=True)
         self._held = {}
         if paths:
             for path, file in self._files.items():

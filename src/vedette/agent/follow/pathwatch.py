@@ -213,7 +213,8 @@ class PathWatch:
     def hold(self, fd: int) -> None:
         """Tell of the content of this open file too, whatever its name is now, until `release`."""
         try:
-            self._held += (fd, self._inotify.watch(f"/proc/self/fd/{fd}", FILE, self))
+            wd = self._inotify.watch(f"/proc/self/fd/{fd}", FILE, self)
+            self._held += (fd, self._file if wd == self._file and self._file is not None else wd)  # one object
         except OSError as exc:
             self._complain(exc)
             self._start_polling()

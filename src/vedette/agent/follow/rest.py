@@ -16,30 +16,32 @@ MAX_AWAKE: Final = 16
 _PLACE: Final = struct.Struct("=iQQQQIIq")
 
 
-class Rest:
-    """An open file that is read to its end, and the checks that have read it."""
+class Rest(bytes):
+    """An open file that is read to its end: its descriptor and place, packed."""
 
-    __slots__ = ("_place", "keys")
+    __slots__ = ()
 
-    def __init__(self, keys: tuple[str, ...], fd: int, place: Position) -> None:
-        self.keys = keys
-        self._place = _PLACE.pack(
-            fd, place.device, place.inode, place.offset, place.line, place.head, place.tail, place.written_ns
+    @classmethod
+    def of(cls, fd: int, place: Position) -> "Rest":
+        return cls(
+            _PLACE.pack(
+                fd, place.device, place.inode, place.offset, place.line, place.head, place.tail, place.written_ns
+            )
         )
 
     @property
     def fd(self) -> int:
-        return int(_PLACE.unpack(self._place)[0])
+        return int(_PLACE.unpack(self)[0])
 
     @property
     def identity(self) -> tuple[int, int]:
         """Device and inode number."""
-        _, device, inode, *_ = _PLACE.unpack(self._place)
+        _, device, inode, *_ = _PLACE.unpack(self)
         return device, inode
 
     def position(self, path: str) -> Position:
         """Behind all there is."""
-        _, device, inode, offset, line, head, tail, written_ns = _PLACE.unpack(self._place)
+        _, device, inode, offset, line, head, tail, written_ns = _PLACE.unpack(self)
         return Position(
             path=path, device=device, inode=inode, offset=offset, line=line, head=head, tail=tail, written_ns=written_ns
         )
