@@ -26,6 +26,7 @@ from vedette.server.alerts import pages as alerts_pages
 from vedette.server.audit import api as audit_api
 from vedette.server.audit import service as audit
 from vedette.server.configuration import api as configuration_api
+from vedette.server.configuration import pages as configuration_pages
 from vedette.server.db import SYSTEM, Tx
 from vedette.server.deployments import api as deployments_api
 from vedette.server.devices import api as devices_api
@@ -75,6 +76,7 @@ def routes() -> list[BaseRoute]:
         *access_pages.ROUTES,
         *password_pages.ROUTES,
         *devices_pages.ROUTES,
+        *configuration_pages.ROUTES,
         *alerts_pages.ROUTES,
         *notify_pages.ROUTES,
         *assets.ROUTES,

@@ -13,6 +13,7 @@ from vedette.server.access.permissions import MANAGE_DEVICES, SEE_ALERTS
 from vedette.server.alerts import excerpt, service
 from vedette.server.alerts.service import StoredAlert
 from vedette.server.caller import Caller
+from vedette.server.configuration import pages as configuration
 from vedette.server.devices import service as devices
 from vedette.server.http.routes import services
 from vedette.server.web.pages import PAGE_HEADERS, page
@@ -43,6 +44,7 @@ async def _device(request: Request, caller: Caller) -> Response:
         history=history.items,
         pages=pages(f"/devices/{device_id}", number=number, size=PER_PAGE, total=history.total),
         checks=await service.configuration(use, scope, device_id),
+        configuration=await configuration.card(use, caller, device),
         # What the server writes about a device itself is on the page already.
         attributes=[each for each in device.attributes if each.scope in {"inventory", "tags"}],
     )

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
-from vedette.errors import Invalid, NotFound, Unauthenticated
+from vedette.errors import Conflict, Invalid, NotFound, Unauthenticated
 from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.configuration import store
@@ -107,10 +107,15 @@ async def configuration(services: Services, scope: UserScope, device_id: str) ->
     return _configuration(device_id, _with_record(row))
 
 
-async def configure(services: Services, caller: Caller, device_id: str, values: Values) -> None:
+async def configure(
+    services: Services, caller: Caller, device_id: str, values: Values, instead_of: datetime | None = None
+) -> None:
     """What is wanted of a device, in place of what was. The device does not get it before it is deployed.
 
+    Args:
+        instead_of: `updated_at` of what the caller has seen; None: whatever there is.
     Raises:
+        Conflict: something else is wanted by now than `instead_of`.
         Invalid: not a configuration.
         NotFound: no such device for this caller.
     """
@@ -121,6 +126,8 @@ async def configure(services: Services, caller: Caller, device_id: str, values: 
         row = await store.of_device(tx, device_id)
         if row is None:
             raise NotFound(NO_RECORD)
+        if instead_of is not None and _configuration(device_id, row).updated_at != instead_of:
+            raise Conflict("Somebody has changed this configuration since you opened it; open it again.")
         await store.set_configured(tx, device_id, text, micros(services.clock.now()))
         thing = audit.device(device_id, row["identity"])
         await audit.record(tx, services, caller, "set_configuration", thing, audit.document(values))

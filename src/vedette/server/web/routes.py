@@ -48,7 +48,7 @@ def public_page_route(path: str, handlers: Mapping[str, PublicHandler]) -> Route
     return public_route(path, handlers, refused=_refused, consumes=FORM_TYPE)
 
 
-async def form_of(request: Request) -> dict[str, str]:
+async def form_of(request: Request, max_fields: int = MAX_FIELDS) -> dict[str, str]:
     """The fields of a form; of a repeated field the last. What is not UTF-8 becomes U+FFFD.
 
     Raises:
@@ -57,9 +57,9 @@ async def form_of(request: Request) -> dict[str, str]:
     """
     text = (await request.body()).decode("ascii", "replace")
     try:
-        return dict(parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=MAX_FIELDS))
+        return dict(parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=max_fields))
     except ValueError as exc:
-        raise Invalid(f"a form has at most {MAX_FIELDS} fields") from exc
+        raise Invalid(f"this form has at most {max_fields} fields") from exc
 
 
 def see_other(path: str) -> Response:
