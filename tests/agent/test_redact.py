@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vedette.agent import redact
 from vedette.model import Alert, Details, Level, Line, Subject
@@ -72,3 +74,24 @@ def test_it_takes_no_time_whatever_the_line() -> None:
     """Each rule is linear: a line of the longest length, made to provoke it, is done at once (or this test hangs)."""
     for evil in ("password" * 2000, "a://" * 4000, "eyJ" * 5000, "Bearer " + "a" * 16_000, "-----BEGIN " + "A " * 8000):
         redact.text(evil)
+
+
+LABELS = (
+    "password", "PASSWD", "pass", "passphrase", "secret", "api_key", "apikey", "Access-Key-Id", "private_key",
+    "auth_token", "client_secret", "token", "Credential", "credentials", "pwd", "Bearer", "basic", "Digest", "negotiate",
+    "pa\u017f\u017f", "http", "-----BEGIN RSA PRIVATE KEY-----",
+)  # fmt: skip
+VALUES = (
+    "x1", "'a b'", "user:abc@host", "abcdef0123456789abcdef", "eyJhbGciOiJ9.eyJz.c2ln", "AKIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNN7EXAMPLE", "gho_abcdefghijklmnopqrst0", "github_pat_abcdefghijklmnopqrst", "sk_live_abcdefghijklmnopqr",
+    "glpat-abcdefghijklmnopqrst", "xoxb-abcdefghijk", "AIza" + "x" * 35, "",
+)  # fmt: skip
+
+
+@settings(max_examples=500)
+@given(st.tuples(*map(st.sampled_from, (LABELS, ("=", ": ", " ", "://"), VALUES))).map("".join))
+def test_what_spares_time_hides_no_less(line: str) -> None:
+    every = line
+    for _, rule, replacement in redact._RULES:
+        every = rule.sub(replacement, every)
+    assert redact.text(line) == every

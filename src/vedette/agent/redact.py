@@ -13,27 +13,27 @@ from vedette.model import Alert, Details, Line
 
 MARK: Final = "[redacted]"
 
-# (what a line must hold, in lower case, for the rule to be worth trying; the rule; its replacement)
+# (of which an ASCII line must hold one, in lower case, for the rule to be worth trying; the rule; its replacement)
 _RULES: Final = (
     # -----BEGIN PRIVATE KEY----- and its base64 when it is on one line
     (
-        "private key",
+        ("private key",),
         re.compile(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[^-]*"),
         rf"\1{MARK}",
     ),
     # JSON Web Token: three base64url parts, the first an object
-    ("eyj", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*"), MARK),
+    (("eyj",), re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*"), MARK),
     # Authorization: Bearer abc, Basic abc
     (
-        "",
+        ("bearer", "basic", "digest", "token", "negotiate"),
         re.compile(r"(?i)\b(bearer|basic|digest|token|negotiate)(\s+)(?=[\w+/.~-]*[\d+/=]|[\w+/.~-]{32})[\w+/.~-]{16,}=*"),
         rf"\1\2{MARK}",
     ),
     # scheme://user:password@host
-    ("://", re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s/:@]{0,256}:)[^\s/@]{1,512}(?=@)"), rf"\1{MARK}"),
+    (("://",), re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s/:@]{0,256}:)[^\s/@]{1,512}(?=@)"), rf"\1{MARK}"),
     # password=x, "api_key": "x", secret: x, AWS_SECRET_ACCESS_KEY='x'
     (
-        "",
+        ("pass", "secret", "key", "token"),
         re.compile(
             r"(?i)((?:pass(?:word|wd|phrase)?|secret|api[_-]?key|access[_-]?key(?:[_-]?id)?|private[_-]?key|"
             r"secret[_-]?(?:access[_-]?)?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|session[_-]?token|"
@@ -44,7 +44,7 @@ _RULES: Final = (
     ),
     # words that also stand in ordinary sentences: only before something with a digit in it
     (
-        "",
+        ("token", "credential", "pwd"),
         re.compile(
             r"(?i)((?:token|credentials?|pwd)[\"']?\s{0,4}[=:]\s{0,4})"
             r"(?:\"[^\"]{1,1024}\"|'[^']{1,1024}'|(?=[^\s\"',;&\d]{0,256}\d)[^\s\"',;&]{1,1024})"
@@ -53,7 +53,7 @@ _RULES: Final = (
     ),
     # keys that carry their maker's mark
     (
-        "",
+        ("akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "sk_live_", "aiza"),
         re.compile(
             r"\b(?:AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_\w{20,255}|"
             r"glpat-[\w-]{20,64}|xox[abposr]-[\w-]{10,255}|sk_live_[A-Za-z0-9]{16,255}|AIza[\w-]{35})"
@@ -65,9 +65,9 @@ _RULES: Final = (
 
 def text(value: str) -> str:
     """`value` without what looks like a secret."""
-    lower = value.lower()
-    for hint, rule, replacement in _RULES:
-        if hint in lower:
+    lower = value.lower() if value.isascii() else ""
+    for hints, rule, replacement in _RULES:
+        if not lower or any(hint in lower for hint in hints):
             value = rule.sub(replacement, value)
     return value
 
