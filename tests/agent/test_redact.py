@@ -77,15 +77,45 @@ def test_it_takes_no_time_whatever_the_line() -> None:
 
 
 LABELS = (
-    "password", "PASSWD", "pass", "passphrase", "secret", "api_key", "apikey", "Access-Key-Id", "private_key",
-    "auth_token", "client_secret", "token", "Credential", "credentials", "pwd", "Bearer", "basic", "Digest", "negotiate",
-    "pa\u017f\u017f", "http", "-----BEGIN RSA PRIVATE KEY-----",
-)  # fmt: skip
+    "password",
+    "PASSWD",
+    "pass",
+    "passphrase",
+    "secret",
+    "api_key",
+    "apikey",
+    "Access-Key-Id",
+    "private_key",
+    "auth_token",
+    "client_secret",
+    "token",
+    "Credential",
+    "credentials",
+    "pwd",
+    "Bearer",
+    "basic",
+    "Digest",
+    "negotiate",
+    "pa\u017f\u017f",
+    "http",
+    "-----BEGIN RSA PRIVATE KEY-----",
+)
 VALUES = (
-    "x1", "'a b'", "user:abc@host", "abcdef0123456789abcdef", "eyJhbGciOiJ9.eyJz.c2ln", "AKIAIOSFODNN7EXAMPLE",
-    "ASIAIOSFODNN7EXAMPLE", "gho_abcdefghijklmnopqrst0", "github_pat_abcdefghijklmnopqrst", "sk_live_abcdefghijklmnopqr",
-    "glpat-abcdefghijklmnopqrst", "xoxb-abcdefghijk", "AIza" + "x" * 35, "",
-)  # fmt: skip
+    "x1",
+    "'a b'",
+    "user:abc@host",
+    "abcdef0123456789abcdef",
+    "eyJhbGciOiJ9.eyJz.c2ln",
+    "AKIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNN7EXAMPLE",
+    "gho_abcdefghijklmnopqrst0",
+    "github_pat_abcdefghijklmnopqrst",
+    "sk_live_abcdefghijklmnopqr",
+    "glpat-abcdefghijklmnopqrst",
+    "xoxb-abcdefghijk",
+    "AIza" + "x" * 35,
+    "",
+)
 
 
 @settings(max_examples=500)
