@@ -20,7 +20,7 @@ from vedette.agent.match.finders import FastFinder
 from vedette.agent.match.plan import Plan, make
 from vedette.agent.match.probes import Probe
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Renewed with every change in how probes are chosen: older files are compiled anew."""
 TELLING: Final = 8
 """Bytes of a text that Hyperscan searches for; the others are compared where these are found."""

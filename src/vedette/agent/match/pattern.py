@@ -189,6 +189,16 @@ def _compile(text: str | bytes, limit: str, *, jit: bool = True) -> Any:
     return code
 
 
+def lines_with(expression: bytes, data: bytes) -> int | None:
+    """How many lines hold an expression of our own, which stays within lines. None: to know it takes too long."""
+    code = _compile(b"(?:%b)[^\n]*+" % expression, _LIMIT)
+    try:
+        count: int = _cy.substitute(code, b"", data, 0, _GLOBAL)[1]
+    except LibraryError:
+        return None
+    return count
+
+
 def compile_bytes(expression: bytes) -> Any:
     """An expression of our own, for bytes as they are; bounded like every other."""
     return _compile(expression, _BRIEF)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from vedette.agent.match.pattern import lines_with
 from vedette.agent.match.syntax import (
     ASCII,
     BAD,
@@ -78,12 +79,16 @@ def choose(pattern: str, sample: bytes = b"", *, avoid: frozenset[Probe] = froze
         best = None
     if best is None or min(len(each.text) for each in best[1]) < GOOD_NEEDLE:
         outline = _outline_of(node)
-        if outline is not None and outline not in avoid:
+        if outline is not None and outline not in avoid and not _everywhere(outline, sample):
             return (outline,)
     if best is None:
         return ()
     aliens = _ALIENS if any(each.caseless and set(each.text) & set(b"ks") for each in best[1]) else ()
     return (*sorted(best[1]), *aliens)
+
+
+def _everywhere(outline: Probe, sample: bytes) -> bool:
+    return bool(sample) and (lines_with(outline.text, sample) or 0) * COMMON_BYTES > max(len(sample), 4096)
 
 
 def _needles(node: Node) -> Iterator[frozenset[Probe]]:
