@@ -199,3 +199,17 @@ WRITTEN = datetime(2026, 1, 5, 12, tzinfo=UTC)
 )  # fmt: skip
 def test_times_of_lines(line: bytes, time: datetime | None) -> None:
     assert time_of(line, WRITTEN) == time
+
+
+def test_what_belongs_together_and_fields_count_here_too(control: Control, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("panic\n  at one\nfine\npanic\n  at two\n")
+    (tmp_path / "b.log").write_text("fine\npanic\n  at two")
+    control("create", "log", "trace", "(?s)^panic.*two", f"{tmp_path}/*.log", "LOG_MULTILINE=indent")
+    out = control("test", "trace")
+    assert "2 events in 8 lines match: 1 alert would be raised" in out
+    assert ">      4  panic\\n  at two" in out
+    (tmp_path / "c.json").write_text('{"m": "bad"}\n{"m": "good", "x": "bad"}\n{"m": "bad"}\n')
+    control("create", "log", "json", "^bad$", tmp_path / "c.json", "LOG_JSON_FIELD=m")
+    assert "2 of 3 lines match" in control("test", "json")
+    control("create", "log", "none", "bad", f"{tmp_path}/*.none")
+    assert control("test", "none", code=1).count("\n") == 1

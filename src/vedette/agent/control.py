@@ -211,6 +211,10 @@ create connectivity CHECK ADDRESS [INTERFACE]
 
   mender-monitorctl create connectivity server https://example.com/
 
+What looks like a password, a token or a key is taken out of alerts before they leave
+the device; patterns of more that is secret stand in /etc/mender-monitor/redact.conf,
+one a line.
+
 For a subsystem of your own put an executable NAME.sh into monitor.d/ and the file
 of a check into monitor.d/available/NAME_CHECK.sh, then enable NAME CHECK.
 """,

@@ -35,7 +35,9 @@ def run(paths: Paths, word: str, files: Sequence[str], *, since: str, context: i
     if not files:
         if check.source.startswith("@"):
             raise Invalid(f"{check.key} reads what a command prints; pipe some of it here and add --file -")
-        files = replay.generations(check.source)
+        files = replay.logs(check.source)
+        if not files:
+            raise NotFound(f"{check.key}: there is no file {check.source} yet")
     begin = _since(since) if since else None
     outcome = replay.replay(check, files, context=configured.default_log_lines_before, since=begin)
     if as_json:
@@ -79,10 +81,10 @@ def _as_text(check: LogCheck, files: Sequence[str], out: Outcome, context: int) 
         lines += [f"... and {len(out.alerts) - MAX_SHOWN} more alerts; --json shows all", ""]
     raised = sum(each.level is not Level.OK for each in out.alerts)
     problems = "no alert" if not raised else "1 alert" if raised == 1 else f"{raised} alerts"
-    share = f" ({100 * out.matches / out.lines:.2g} %)" if out.lines and out.matches else ""
+    share = f" ({100 * out.matches / out.lines:.2g} %)" if out.lines and out.matches and check.events is None else ""
     lines.append(
-        f"{out.matches:,} of {out.lines:,} lines match{share}: {problems} would be raised"
-        + (", the last one still open." if out.raised else ".")
+        f"{out.matches:,} {'of' if check.events is None else 'events in'} {out.lines:,} lines match{share}: {problems}"
+        " would be raised" + (", the last one still open." if out.raised else ".")
     )
     if out.timeless and check.expires_s:
         lines.append(f"{out.timeless:,} matching lines tell no time that is understood: no expiry was seen there.")

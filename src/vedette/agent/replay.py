@@ -7,14 +7,19 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from glob import glob
 from typing import IO, Final
 
 from vedette.agent import states
 from vedette.agent.checks.log import LogCheck
+from vedette.agent.follow.events import Assembler, Rule
+from vedette.agent.follow.glob import is_pattern
 from vedette.agent.follow.lines import Block, Context, Splitter
+from vedette.agent.follow.many import PACKED
 from vedette.agent.follow.rotation import rotated
 from vedette.agent.linetime import time_of
 from vedette.agent.match import Engine
+from vedette.agent.match.fields import scan
 from vedette.agent.states import QUIET, Now, State
 from vedette.clock import Clock, SystemClock
 from vedette.errors import Unavailable
@@ -51,6 +56,14 @@ class Outcome:
     timeless: int = 0  # matches whose time is not known: no expiry could be found from them
     seconds: float = 0.0
     raised: bool = False  # at the end
+
+
+def logs(source: str) -> list[str]:
+    """All files that a check on `source`, a path or a pattern of names, reads, with their older generations."""
+    if not is_pattern(source):
+        return generations(source)
+    found = sorted(each for each in glob(source) if not each.endswith(PACKED))  # noqa: PTH207 - a pattern, not a directory
+    return list(dict.fromkeys(each for name in found for each in generations(name)))
 
 
 def generations(path: str) -> list[str]:
@@ -94,13 +107,18 @@ class _Replay:
             with _opened(file) as stream:
                 status = os.fstat(stream.fileno())
                 written = datetime.fromtimestamp(status.st_mtime, UTC)
-                for block in _blocks(stream, context, self.out):
+                for block in _blocks(stream, context, self.out, self.check.events):
                     self.block(block, file, written)
         except (OSError, EOFError, zlib.error) as exc:
             raise Unavailable(f"{file} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
 
     def block(self, block: Block, file: str, written: datetime) -> None:
-        hits = [each for each in self.engine.scan(block.data, {0}, once=False) if each is not None]
+        search = (
+            self.engine.scan(block.data, {0}, once=False)
+            if self.check.events is None and self.check.field is None
+            else scan(block, self.check.pattern, self.check.field, once=False)
+        )
+        hits = [each for each in search if each is not None]
         for each in sorted(hits, key=lambda hit: hit.start):
             if each.undecided:
                 self.out.undecided += 1
@@ -152,14 +170,23 @@ def _opened(file: str) -> IO[bytes]:
     return open(file, "rb", buffering=0)  # noqa: PTH123 - the caller closes it
 
 
-def _blocks(stream: IO[bytes], context: int, out: Outcome) -> Iterator[Block]:
+def _blocks(stream: IO[bytes], context: int, out: Outcome, rule: Rule | None) -> Iterator[Block]:
+    """By the rule, events; the last one ends with the file. When lines came is not known, so time ends none."""
     splitter, before, line = Splitter(), Context(context), 0
+    assembler = Assembler(rule) if rule is not None else None
     while True:
         data = stream.read(READ_BYTES)
         out.bytes += len(data)
         whole = splitter.feed(data) if data else splitter.flush()
+        starts: tuple[int, ...] = ()
+        if assembler is not None:
+            whole, starts = assembler.feed(whole)
+            if not data:
+                last, _ = assembler.flush()
+                starts = (*starts, len(whole)) if last else starts
+                whole += last
         if whole:
-            block = Block(data=whole, first=line + 1, context=before.data)
+            block = Block(data=whole, first=line + 1, context=before.data, events=starts)
             line += whole.count(b"\n")
             before.add(whole)
             yield block

@@ -30,7 +30,7 @@ ADD_FILES: Final = 64
 LOOK_S: Final = 0.1
 """Directories are looked through no more often than that."""
 _INODE: Final = (1 << 64) - 1
-_PACKED: Final = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".lzma", ".Z", ".zip")
+PACKED: Final = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".lzma", ".Z", ".zip")
 
 
 class ManySource:
@@ -200,7 +200,7 @@ class ManySource:
 
     def _is_older(self, path: str, known: set[str]) -> bool:
         """Is it packed, or an older part of another file that is meant: app.log.1, app.log-20260824?"""
-        if path.endswith(_PACKED):
+        if path.endswith(PACKED):
             return True
         directory, _, name = path.rpartition("/")
         return any(

@@ -65,10 +65,11 @@ def _get(value: Any, parts: list[str]) -> Any:
     raise KeyError
 
 
-def scan(block: Block, pattern: Pattern, field: Field | None) -> Iterator[Found | None]:
+def scan(block: Block, pattern: Pattern, field: Field | None, *, once: bool = True) -> Iterator[Found | None]:
     """The first line, or event, where the pattern matches, and those before it that cannot be decided.
 
-    None after each bounded piece of work. What `Engine.scan` does for patterns about lines as they are.
+    None after each bounded piece of work; without `once` all of them. What `Engine.scan` does for patterns about lines
+    as they are.
     """
     for number, start in enumerate(block.starts()):
         if number % TURN_LINES == 0:
@@ -78,6 +79,7 @@ def scan(block: Block, pattern: Pattern, field: Field | None) -> Iterator[Found 
         try:
             if asked is not None and pattern.matches(asked):
                 yield Found(0, start)
-                return
+                if once:
+                    return
         except Undecided as exc:
             yield Found(0, start, str(exc))
