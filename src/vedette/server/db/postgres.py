@@ -156,9 +156,19 @@ class PostgresDatabase:
                 server_settings={**_READER, "statement_timeout": str(int(READ_S * 1000))},
                 reset=_nothing,
             )
-            return cls(url, await pool, schema)
-        except asyncpg.ClientConfigurationError as exc:
-            raise Invalid(f"setting database: {exc}; expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from exc
+            opened = cls(url, await pool, schema)
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    await opened._notices.listening.wait()
+            except BaseException:
+                await opened.close()
+                raise
+            return opened
+        except (ValueError, IndexError) as exc:  # asyncpg's words may hold a part of the password
+            raise Invalid(
+                "setting database: not a URL of PostgreSQL; expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE,"
+                " with %40 and the like for what is special in a password"
+            ) from exc
         except Exception as exc:
             if is_trouble(exc):
                 raise Unavailable(f"the database cannot be had: {sentence(exc)}") from exc

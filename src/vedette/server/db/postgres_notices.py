@@ -34,6 +34,7 @@ class Notices:
         self._channel = channel
         self._hearing = hearing
         self._origin = uuid4().hex
+        self.listening = asyncio.Event()  # has listened once; from then on `missed` is told of whatever was lost
 
     def statements(self, announced: Iterable[str]) -> str:
         """SQL that announces these (each as `encoded`), for the end of a transaction."""
@@ -61,8 +62,9 @@ class Notices:
                 ended = asyncio.Event()
                 connection.add_termination_listener(lambda _, ended=ended: ended.set())
                 await connection.add_listener(self._channel, self._heard)
-                self._hearing.miss()
+                self.listening.set()
                 if down:
+                    self._hearing.miss()
                     log.info("the database is back: other servers are heard again")
                 down = False
                 while not ended.is_set():
@@ -74,8 +76,8 @@ class Notices:
                 log.warning("the connection that hears other servers was lost")
             except Exception as exc:
                 if not is_trouble(exc):
-                    raise
-                if not down:
+                    log.exception("other servers are not heard: this is a bug")
+                elif not down:
                     log.warning("other servers are not heard: %s", sentence(exc))
             finally:
                 if connection is not None:
@@ -90,7 +92,7 @@ class Notices:
             if origin != self._origin:
                 for topic, *words in announced:
                     self._hearing.tell(topic, words)
-        except (ValueError, TypeError):  # anybody who may connect may say anything
+        except (ValueError, TypeError, RecursionError):  # anybody who may connect may say anything
             log.warning("a notification that is none of ours: %.100r", payload)
 
 
