@@ -123,7 +123,9 @@ class Engine:
                 yield from self._by_line(index, starts, lines, left)
                 yield None
         if quick:
-            ignored = {probe for probe, owners in enumerate(way.owners) if quick.isdisjoint(owners)}
+            ignored: set[int] = set()
+            if len(quick) < len(self.patterns):
+                ignored = {probe for probe, owners in enumerate(way.owners) if quick.isdisjoint(owners)}
             hits = way.find(data, start, end, ignored)
             way.note(hits, end - start)
             yield from self._confirmed(data, hits, way.owners, quick, left)
