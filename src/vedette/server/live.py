@@ -1,8 +1,8 @@
-"""Tells open pages, within this process, that something about a device has changed. After the commit, never before.
+"""Tells open pages that something about a device has changed. After the commit, never before.
 
 Only *that* it changed: a page then asks again and is shown what its user may see. So nothing can leak through here but
 the id of a device, and that only to who may see the device.
-Several server processes: `publish` is the one place to forward from, for example by NOTIFY.
+Whatever process made the change, the pages of all of them hear of it: `announce` in its transaction.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final, Self
 from weakref import WeakSet
 
-from vedette.server.db import SYSTEM, DeviceScope, Scope, UserScope
+from vedette.server.db import SYSTEM, DeviceScope, Scope, Tx, UserScope
 
 MAX_NAMED: Final = 200  # devices in one change; beyond it the change says "many"
 
@@ -22,15 +22,27 @@ Changed = frozenset[str] | None
 class Live:
     """Who listens, by tenant. Used by one thread."""
 
+    topic: Final = "device"  # what changes are announced under, see db.core
+
     def __init__(self) -> None:
         self._listeners: dict[str | None, WeakSet[Subscription]] = {}
         self._ended = False
+
+    def announce(self, tx: Tx, tenant: str, group: str | None, device: str) -> None:
+        """`publish`, in every process, once this transaction is durable."""
+        tx.announce(self.topic, tenant, group, device)
 
     def publish(self, tenant: str, group: str | None, device: str) -> None:
         """Tell who may see `device`, which is in the static group `group`, that something about it has changed."""
         for key in (tenant, None):
             for listener in tuple(self._listeners.get(key, ())):
                 listener.add(group, device)
+
+    def doubt(self) -> None:
+        """Changes may have been missed: everybody has to look at everything again."""
+        for listeners in tuple(self._listeners.values()):
+            for listener in tuple(listeners):
+                listener.add_all()
 
     def subscribe(self, scope: Scope) -> "Subscription":
         """Listen to what `scope` may see, from now on, until it is closed or forgotten.
@@ -84,8 +96,13 @@ class Subscription(AsyncIterator[Changed]):
         if not self._many:
             self._devices.add(device)
             if len(self._devices) > MAX_NAMED:
-                self._many = True
-                self._devices.clear()
+                self.add_all()
+        self._wake.set()
+
+    def add_all(self) -> None:
+        """Anything may have changed."""
+        self._many = True
+        self._devices.clear()
         self._wake.set()
 
     async def __anext__(self) -> Changed:

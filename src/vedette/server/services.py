@@ -60,16 +60,20 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
     """
     clock = clock or SystemClock()
     db = await open_database(settings.database_url)
-    passwords = Passwords()
+    passwords, live = Passwords(), Live()
+    user_tokens, device_tokens = TokenCache[Caller]("user token"), TokenCache[DeviceScope]("device token")
+    db.hear(live.topic, live.publish, live.doubt)
+    for cache in (user_tokens, device_tokens):
+        db.hear(cache.topic, cache.withdrawn, cache.doubt)
     try:
         yield Services(
             settings=settings,
             db=db,
             clock=clock,
-            live=Live(),
+            live=live,
             signer=await keys.signer(db),
-            user_tokens=TokenCache(),
-            device_tokens=TokenCache(),
+            user_tokens=user_tokens,
+            device_tokens=device_tokens,
             passwords=passwords,
             logins_of_account=Limit(clock, burst=10, every_s=30),
             logins_from_address=Limit(clock, burst=30, every_s=10),

@@ -197,7 +197,7 @@ def test_a_token_that_chooses_its_own_algorithm_is_refused(signer: Signer) -> No
 
 
 def test_the_cache_is_bounded_and_forgets_by_subject() -> None:
-    cache: TokenCache[int] = TokenCache(size=3)
+    cache: TokenCache[int] = TokenCache("token", size=3)
     for number in range(5):
         cache.put(f"token{number}", Verified(Claims(jti="", sub=""), f"subject{number % 2}", number, 0))
     assert [cache.get(f"token{number}") is not None for number in range(5)] == [False, False, True, True, True]

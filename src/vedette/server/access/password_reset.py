@@ -10,7 +10,6 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from functools import partial
 from typing import Final, Literal
 
 from vedette.errors import DeliveryFailed, Invalid, Unacceptable, VedetteError
@@ -79,7 +78,7 @@ async def complete_password(services: Services, secret: str, password: str, addr
         await recovery_store.set_password(tx, row["id"], password_hash, now)
         for session in await store.sessions(tx, row["id"]):
             await store.remove_session(tx, row["id"], session)
-            tx.after_commit(partial(services.user_tokens.forget, session))
+            services.user_tokens.withdraw(tx, session)
         await personal_tokens.forget_all(tx, services, row["id"])
         change = audit.diff("user", {"password": row["password_hash"]}, {"password": password_hash})
         await _record(tx, services, row, change)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -86,7 +85,7 @@ async def remove(services: Services, caller: Caller, token_id: str) -> None:
         name = await store.remove(tx, caller.user_id, token_id)
         if name is None:
             raise NotFound("token not found")
-        tx.after_commit(partial(services.user_tokens.forget, token_id))
+        services.user_tokens.withdraw(tx, token_id)
         await audit.record(tx, services, caller, "delete", audit.access_token(token_id, name))
 
     await services.db.write(caller.at_home, work)
@@ -111,7 +110,7 @@ async def forget_all(tx: Tx, services: Services, user_id: str) -> None:
     """All tokens of a user are dead once `tx` is done."""
     for row in await store.of_user(tx, user_id):
         await store.remove(tx, user_id, row["id"])
-        tx.after_commit(partial(services.user_tokens.forget, row["id"]))
+        services.user_tokens.withdraw(tx, row["id"])
 
 
 def _token(row: Row) -> PersonalToken:

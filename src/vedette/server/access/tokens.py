@@ -1,7 +1,7 @@
 """A bounded memory of tokens that were found valid, so that a signature is checked once and not at every call.
 
-A token may be withdrawn by another process, so what is remembered is asked again of the database every few seconds;
-what this process withdraws is forgotten at once.
+What is withdrawn is forgotten at once, in every process: `withdraw` in that transaction. All the same, what is
+remembered is asked again of the database every few seconds.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 from vedette.clock import Clock
 from vedette.errors import Unauthenticated
 from vedette.server.access.signer import Claims
+from vedette.server.db import Tx
 
 T = TypeVar("T")
 
@@ -29,9 +30,14 @@ class Verified(Generic[T]):
 
 
 class TokenCache(Generic[T]):
-    """By the text of the token; the oldest entry goes first. Used by one thread."""
+    """By the text of the token; the oldest entry goes first. Used by one thread.
 
-    def __init__(self, size: int = MAX_TOKENS) -> None:
+    Args:
+        topic: what withdrawals are announced under, see db.core.
+    """
+
+    def __init__(self, topic: str, size: int = MAX_TOKENS) -> None:
+        self.topic = topic
         self._size = size
         self._entries: dict[str, Verified[T]] = {}  # in order of their last check
         self._by_subject: dict[str, set[str]] = {}
@@ -45,6 +51,17 @@ class TokenCache(Generic[T]):
         self._by_subject.setdefault(verified.subject, set()).add(token)
         if len(self._entries) > self._size:
             self._drop(next(iter(self._entries)))
+
+    def withdraw(self, tx: Tx, subject: str | None) -> None:
+        """`forget` the tokens of `subject` (None: `doubt` all) in every process, once this transaction is durable."""
+        tx.announce(self.topic, subject)
+
+    def withdrawn(self, subject: str | None) -> None:
+        """Some process has withdrawn these."""
+        if subject is None:
+            self.doubt()
+        else:
+            self.forget(subject)
 
     def forget(self, subject: str) -> None:
         """What is known of the tokens of `subject` no longer holds."""

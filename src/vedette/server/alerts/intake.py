@@ -5,7 +5,6 @@ Together in that transaction: the alerts, the state of their subjects, the numbe
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from vedette.errors import Invalid, Unauthenticated
@@ -72,7 +71,7 @@ async def _accept(tx: Tx, posts: Sequence[_Post]) -> list[Exception | None]:
             await store.count_open(tx, more)
         await store.owe(tx, threads, posts[0].received_at)
         for device in {each.subject[0] for each in fresh}:
-            tx.after_commit(partial(posts[0].live.publish, posts[0].scope.tenant, groups[device], device))
+            posts[0].live.announce(tx, posts[0].scope.tenant, groups[device], device)
     return [None if post.device in groups else Unauthenticated("dev auth: unauthorized") for post in posts]
 
 

@@ -5,7 +5,6 @@ How alerts come in is in `intake`."""
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -52,7 +51,7 @@ async def set_configuration(services: Services, scope: DeviceScope, checks: Sequ
         if device is None:
             raise Unauthenticated("dev auth: unauthorized")
         await store.set_configuration(tx, document, incoming.microseconds(services.clock.now()))
-        tx.after_commit(partial(services.live.publish, scope.tenant, device["group_name"], scope.device))
+        services.live.announce(tx, scope.tenant, device["group_name"], scope.device)
 
     await services.db.write(scope, work)
 

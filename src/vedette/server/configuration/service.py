@@ -6,7 +6,6 @@ A device that has been let in has a record, which is empty until somebody writes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -24,6 +23,7 @@ from vedette.server.times import datetime_of, micros
 
 MAX_KEYS: Final = 1000
 MAX_LENGTH: Final = 4096  # characters of a key or value
+MAX_TOTAL: Final = 64 * 1024  # characters of all together: a list of deployments holds 500 configurations
 MAX_CONTROL_MAP: Final = 64 * 1024  # bytes of JSON
 NO_RECORD: Final = "there is no configuration of this device"
 
@@ -57,6 +57,8 @@ def check(values: Values) -> None:
             raise Invalid(f"configuration key {key[:50]!r}: give 1 to {MAX_LENGTH} characters")
         if len(value) > MAX_LENGTH:
             raise Invalid(f"configuration value of {key[:50]!r}: give at most {MAX_LENGTH} characters")
+    if sum(len(key) + len(value) for key, value in values.items()) > MAX_TOTAL:
+        raise Invalid(f"a configuration has at most {MAX_TOTAL} characters")
 
 
 # --- devices ---------------------------------------------------------------------------------------------------------
@@ -89,7 +91,7 @@ async def report(services: Services, scope: DeviceScope, values: Values) -> None
         if device is None:
             raise Unauthenticated("dev auth: unauthorized")
         await store.set_reported(tx, text, micros(services.clock.now()))
-        tx.after_commit(partial(services.live.publish, scope.tenant, device["group_name"], scope.device))
+        services.live.announce(tx, scope.tenant, device["group_name"], scope.device)
 
     await services.db.write(scope, work)
 
@@ -131,7 +133,7 @@ async def configure(
         await store.set_configured(tx, device_id, text, micros(services.clock.now()))
         thing = audit.device(device_id, row["identity"])
         await audit.record(tx, services, caller, "set_configuration", thing, audit.document(values))
-        tx.after_commit(partial(services.live.publish, caller.scope.tenant, row["group_name"], device_id))
+        services.live.announce(tx, caller.scope.tenant, row["group_name"], device_id)
 
     await services.db.write(caller.scope, work)
 
@@ -169,7 +171,7 @@ async def deploy(
         await store.set_deployment(tx, device_id, new.id, now)
         thing, change = audit.device(device_id, row["identity"]), audit.document(_values(row["configured"]))
         await audit.record(tx, services, caller, "deploy_configuration", thing, change)
-        tx.after_commit(partial(services.live.publish, caller.scope.tenant, row["group_name"], device_id))
+        services.live.announce(tx, caller.scope.tenant, row["group_name"], device_id)
         return new.id
 
     return await services.db.write(caller.scope, work)

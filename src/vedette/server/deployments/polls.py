@@ -5,7 +5,6 @@ behaviour of the compatible server, as recorded (docs/compatibility.md).
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -64,7 +63,7 @@ async def _offer(tx: Tx, services: Services, scope: DeviceScope, poll: Poll) -> 
 
 async def _tell(tx: Tx, services: Services, scope: DeviceScope) -> None:
     group = await device_store.group_of(tx)
-    tx.after_commit(partial(services.live.publish, scope.tenant, group, scope.device))
+    services.live.announce(tx, scope.tenant, group, scope.device)
 
 
 def _text(poll: Poll) -> str:

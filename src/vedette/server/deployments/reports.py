@@ -1,7 +1,6 @@
 """What a device says of a deployment: how far it is, how it ended, its log; and fetching what is to be installed."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -47,7 +46,7 @@ async def _report(tx: Tx, services: Services, scope: DeviceScope, deployment: st
         await store.started(tx, deployment)
         await device_store.set_status(tx, deployment, status, substate, now, ended=False)
     group = await device_store.group_of(tx)
-    tx.after_commit(partial(services.live.publish, scope.tenant, group, scope.device))
+    services.live.announce(tx, scope.tenant, group, scope.device)
 
 
 def _is_news(row: Row | None, status: str, substate: str) -> bool:
@@ -88,10 +87,11 @@ async def control_map(services: Services, scope: DeviceScope, deployment: str) -
     """Where the device is to wait while it installs.
 
     Raises:
-        NotFound: not a deployment of this device, or it is to wait nowhere.
+        NotFound: not a deployment of this device, or it is to wait nowhere, or it has been called off meanwhile: then
+            the client goes on, and hears of that with its next report.
     """
     row = await services.db.read(scope, device_store.own, deployment)
-    if row is None or row["control_map"] is None:
+    if row is None or row["control_map"] is None or row["ended_at"] is not None:
         raise NotFound("update control map not found")
     value: dict[str, Any] = msgspec.json.decode(row["control_map"])
     return value

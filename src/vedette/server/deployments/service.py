@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -124,7 +123,7 @@ async def _aborted(tx: Tx, services: Services, caller: Caller, rows: Sequence[Ro
     for deployment, devices in by_deployment.items():
         await store.ended(tx, deployment, now, devices)
     for device, group in (await store.groups(tx, [row["device"] for row in rows])).items():
-        tx.after_commit(partial(services.live.publish, caller.scope.tenant, group, device))
+        services.live.announce(tx, caller.scope.tenant, group, device)
 
 
 async def forget_history(services: Services, caller: Caller, device_id: str) -> None:
@@ -137,6 +136,7 @@ async def forget_history(services: Services, caller: Caller, device_id: str) -> 
     async def work(tx: Tx) -> None:
         await _require_device(tx, device_id)
         await store.hide(tx, device_id)
+        await audit.record(tx, services, caller, "delete", audit.device(device_id), "the history of its deployments")
         change = audit.diff("deployments", {"history": "shown"}, {"history": "hidden"})
         await audit.record(tx, services, caller, "update", audit.device(device_id), change)
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -100,7 +99,7 @@ async def _take_in(tx: Tx, services: Services, tenant: str, identity: str, diges
             raise Unauthenticated("unauthorized") from exc
         auth = {"id": auth["id"], "status": "accepted"}
     await refresh_status(tx, device["id"], now)
-    tx.after_commit(partial(services.live.publish, tenant, device["group_name"], device["id"]))
+    services.live.announce(tx, tenant, device["group_name"], device["id"])
     return device, auth
 
 
@@ -117,7 +116,7 @@ async def accept(tx: Tx, services: Services, device_id: str, auth_id: str) -> No
     for other in accepted:
         await store.set_auth_status(tx, device_id, other, "rejected")
     await store.set_auth_status(tx, device_id, auth_id, "accepted")
-    tx.after_commit(partial(services.device_tokens.forget, device_id))
+    services.device_tokens.withdraw(tx, device_id)
 
 
 async def require_place(tx: Tx) -> None:
@@ -151,7 +150,7 @@ async def _new_token(services: Services, scope: UserScope, device_id: str, auth_
     token = services.signer.sign(claims)
 
     async def keep(tx: Tx) -> bool:
-        tx.after_commit(partial(services.device_tokens.forget, device_id))
+        services.device_tokens.withdraw(tx, device_id)
         return await store.keep_token(tx, device_id, auth_id, sessions.digest(token), micros(now))
 
     if not await services.db.write(scope, keep):

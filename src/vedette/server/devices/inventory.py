@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from vedette.errors import Changed, Denied, Invalid, NotFound, Unauthenticated
@@ -93,7 +92,7 @@ async def _report(
         [{"name": name, "value": value, "description": about} for name, (value, about) in changed.items()],
         micros(services.clock.now()),
     )
-    tx.after_commit(partial(services.live.publish, scope.tenant, device["group_name"], scope.device))
+    services.live.announce(tx, scope.tenant, device["group_name"], scope.device)
 
 
 def _difference(
@@ -162,7 +161,7 @@ async def set_tags(
         after = ({} if replace else before) | {name: encoded(each.value) for name, each in wanted.items()}
         thing = audit.device(device_id, device["identity"])
         await audit.record(tx, services, caller, "update", thing, audit.diff("tags", before, after))
-        tx.after_commit(partial(services.live.publish, caller.scope.tenant, device["group_name"], device_id))
+        services.live.announce(tx, caller.scope.tenant, device["group_name"], device_id)
 
     await services.db.write(caller.scope, work)
 
@@ -206,7 +205,7 @@ async def set_group(services: Services, caller: Caller, device_ids: Sequence[str
             if device["group_name"] != group:
                 moved.append(_moved(device, group))
             for each in {device["group_name"], group}:
-                tx.after_commit(partial(services.live.publish, caller.scope.tenant, each, device_id))
+                services.live.announce(tx, caller.scope.tenant, each, device_id)
         await audit.record_many(tx, services, caller, "update", moved)
         return found
 
@@ -232,7 +231,7 @@ async def leave_group(services: Services, caller: Caller, group: str, device_ids
                 moved.append(_moved(device, None))
             await attribute_store.set_group(tx, device_id, None)
             for name in (group, None):
-                tx.after_commit(partial(services.live.publish, caller.scope.tenant, name, device_id))
+                services.live.announce(tx, caller.scope.tenant, name, device_id)
         await audit.record_many(tx, services, caller, "update", moved)
         return len(leaving)
 
