@@ -189,7 +189,13 @@ def test_what_fails_is_undone_and_told_and_what_is_called_off_stops(stage: Stage
     (tmp_path / "go").touch()
     wait_until("the device puts back what was", lambda: device.configuration == {"mode": "again"})
     site.ends(called_off, "aborted")
+    # And while it waits, as it was told to.
     device.apply(FILTER)
+    pause = {"priority": 1, "states": {"ArtifactInstall_Enter": {"action": "pause"}}}
+    paused = site.deploy(device_id, {"mode": "paused"}, update_control_map=pause)
+    wait_until("the device waits", lambda: site.status(paused) == "pause_before_installing")
+    assert site.admin.put(f"{DEPLOYMENTS}/{paused}/status", json={"status": "aborted"}).status_code == 204
+
     site.ends(site.deploy(device_id, {"mode": "after"}), "success")
     assert site.status(called_off) == "aborted"
     site.reported(device_id, {"mode": "after"})

@@ -64,6 +64,8 @@ def test_a_deployment_takes_what_is_wanted_then(admin: httpx.Client, device: Fak
         ({"k" * 4096: "x" * 4096}, 204),
         ({str(number): "" for number in range(1001)}, 400),
         ({str(number): "" for number in range(1000)}, 204),
+        ({f"{number:02}": "x" * 4094 for number in range(16)}, 204),
+        ({f"{number:02}": "x" * 4094 for number in range(17)}, 400),
     ],
 )
 def test_what_can_be_a_configuration(

@@ -269,8 +269,10 @@ def test_newer_clients_ask_by_v2(fleet: Fleet) -> None:
     assert answer["update_control_map"] == control_map | {"id": made}
     answer = fleet.client.get(f"{V2}/{made}/update_control_map")
     assert answer.json()["update_control_map"] == control_map | {"id": made}
-    assert fleet.client.get(f"{V2}/{fleet.deploy()}/update_control_map").status_code == 404
     assert fleet.client.get(f"{V1}/next", params=IDLE).json()["id"] == made
+    assert fleet.client.get(f"{V2}/{fleet.deploy()}/update_control_map").status_code == 404
+    fleet.admin.put(f"{DEPLOYMENTS}/{made}/status", json={"status": "aborted"})
+    assert fleet.client.get(f"{V2}/{made}/update_control_map").status_code == 404
     for params in ({}, {"device_type": "x"}, {"artifact_name": "x"}):
         assert fleet.client.get(f"{V1}/next", params=params).status_code == 400
     for body in ({}, {"device_provides": {}}, {"device_provides": IDLE | {"device_type": "\0"}}):
@@ -333,3 +335,37 @@ def test_another_tenant_sees_and_stops_nothing(server: RealServer, fleet: Fleet)
     assert eve.put(f"{DEPLOYMENTS}/{made}/status", json={"status": "aborted"}).status_code == 404
     assert eve.delete(f"{DEPLOYMENTS}/devices/{fleet.device}").status_code == 404
     assert fleet.offered() == made
+
+
+def test_who_sees_some_groups_sees_their_deployments(server: RealServer, admin: httpx.Client, accept: Accept) -> None:
+    """Lists, numbers, logs and aborts; and what is left of devices that are gone is for who sees all."""
+    devices = [FakeDevice(server, {"sn": each}) for each in ("seen", "hidden")]
+    seen, hidden = (Fleet(admin, each.client(), device_id) for each in devices if (device_id := accept(each)))
+    for fleet, group in ((seen, "north"), (hidden, "south")):
+        answer = admin.put(f"/api/management/v1/inventory/devices/{fleet.device}/group", json={"group": group})
+        assert answer.status_code == 204
+    sets = [
+        {"name": name, "scope": {"type": "DeviceGroups", "value": ["north"]}}
+        for name in ("ReadDevices", "DeployToDevices")
+    ]
+    role = {"name": "north", "description": "", "permission_sets_with_scope": sets}
+    assert admin.post("/api/management/v2/useradm/roles", json=role).status_code == 201
+    server.add_user("eve@example.com", roles=("north",))
+    eve = server.client(server.login("eve@example.com"))
+    mine, other = seen.deploy(), hidden.deploy()
+    assert hidden.client.put(f"{V1}/{other}/log", json=LOG).status_code == 204
+    listed = eve.get(DEPLOYMENTS)
+    assert ([each["id"] for each in listed.json()], listed.headers["x-total-count"]) == ([mine], "1")
+    for tail in ("", "/statistics", "/devices", "/devices/list", "/device_list", f"/devices/{hidden.device}/log"):
+        assert eve.get(f"{DEPLOYMENTS}/{other}{tail}").status_code == 404, tail
+    asked = {"deployment_ids": [mine, other]}
+    answer = eve.post(f"{DEPLOYMENTS}/statistics/list", json=asked)
+    assert [each["id"] for each in answer.json()] == [mine]
+    assert eve.put(f"{DEPLOYMENTS}/{other}/status", json={"status": "aborted"}).status_code == 404
+    assert eve.delete(f"{DEPLOYMENTS}/devices/{hidden.device}").status_code in {403, 404}
+    assert eve.get(f"{CONFIG}/{hidden.device}").status_code == 404
+    assert hidden.offered() == other
+    assert eve.put(f"{DEPLOYMENTS}/{mine}/status", json={"status": "aborted"}).status_code == 204
+    assert admin.delete(f"{DEVAUTH}/devices/{seen.device}").status_code == 204
+    assert eve.get(f"{DEPLOYMENTS}/{mine}").status_code == 404
+    assert counted(seen.shown(mine)) == {"aborted": 1}
