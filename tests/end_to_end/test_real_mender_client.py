@@ -136,27 +136,6 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         print(f"--- {log.name}\n{log.read_text(errors='replace')[-8000:]}")
 
 
-def test_from_the_first_request_to_a_configuration_over_https(stage: Stage, tmp_path: Path) -> None:
-    """The others speak http."""
-    site = Site(stage, tmp_path, tls=True)
-    device = site.device()
-    device.start()
-    device_id = site.accept()
-    wait_until("the inventory arrives", lambda: site.inventory(device_id))
-    shown = site.inventory(device_id)
-    assert (shown["device_type"], shown["artifact_name"]) == (DEVICE_TYPE, FIRST_ARTIFACT)
-    assert shown["mender_client_version"].startswith("3.4.0")
-    made = site.deploy(device_id, {"timezone": "Europe/Oslo", "greeting": 'æ "quoted" & <more>'})
-    site.ends(made, "success")
-    assert device.configuration == {"timezone": "Europe/Oslo", "greeting": 'æ "quoted" & <more>'}
-    site.reported(device_id, {"timezone": "Europe/Oslo", "greeting": 'æ "quoted" & <more>'})
-    wait_until("it says what it has", lambda: site.inventory(device_id)["artifact_name"] == f"configuration-{made}")
-    wait_until(
-        "and in which version",
-        lambda: site.inventory(device_id).get("data-partition.mender-configure.version") == f"configuration-{made}",
-    )
-
-
 def test_what_fails_is_undone_and_told_and_what_is_called_off_stops(stage: Stage, tmp_path: Path) -> None:
     site = Site(stage, tmp_path)
     device = site.device()
@@ -206,12 +185,27 @@ def _log(site: Site, deployment: str, device: str) -> str | None:
     return answer.text if answer.status_code == 200 else None
 
 
-def test_being_put_out_and_let_in_again(stage: Stage, tmp_path: Path) -> None:
-    site = Site(stage, tmp_path)
+def test_from_the_first_request_on_and_let_in_again_and_again(stage: Stage, tmp_path: Path) -> None:
+    """Over https, with a certificate that the device was given; the other tests speak http."""
+    site = Site(stage, tmp_path, tls=True)
     device = site.device()
     device.start()
     device_id = site.accept()
-    site.ends(site.deploy(device_id, {"mode": "1"}), "success")
+    wait_until("the inventory arrives", lambda: site.inventory(device_id))
+    shown = site.inventory(device_id)
+    assert (shown["device_type"], shown["artifact_name"]) == (DEVICE_TYPE, FIRST_ARTIFACT)
+    assert shown["mender_client_version"].startswith("3.4.0")
+    wanted = {"timezone": "Europe/Oslo", "greeting": 'æ "quoted" & <more>'}
+    made = site.deploy(device_id, wanted)
+    site.ends(made, "success")
+    assert device.configuration == wanted
+    site.reported(device_id, wanted)
+    told = {"artifact_name", "data-partition.mender-configure.version"}
+
+    def version() -> bool:
+        return {site.inventory(device_id).get(each) for each in told} == {f"configuration-{made}"}
+
+    wait_until("it says what it has", version)
 
     site.decide(device_id, "rejected")
     waiting = site.deploy(device_id, {"mode": "2"})
