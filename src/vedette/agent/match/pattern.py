@@ -35,6 +35,7 @@ _GLOBAL: Final = 0x00000100  # all that is found, not only the first
 _UNKNOWN: Final = object()
 _JIT_STACK_FULL: Final = -46
 _ANYWHERE: Final = _cy.create_match_context()
+_match: Final = _cy.match  # asked so often that to look it up would tell
 
 
 class Undecided(Exception):
@@ -108,7 +109,7 @@ class Pattern:
             code = self._wide()
             subject = line.decode(errors="replace")
         try:
-            return _search(code, subject)
+            return _match(code, subject, len(subject), 0, _ANYWHERE, _NO_OPTIONS)[0] is not None
         except LibraryError as exc:
             if exc.code != _JIT_STACK_FULL:
                 raise self._given_up(exc) from None
@@ -120,10 +121,9 @@ class Pattern:
         if code is self._utf or not b"".join(lines).isascii():
             return [line for line in lines if not self._surely(line)]
         out: list[bytes] = []
-        match = _cy.match
         for line in lines:
             try:
-                if match(code, line, len(line), 0, _ANYWHERE, _NO_OPTIONS)[0] is None:
+                if _match(code, line, len(line), 0, _ANYWHERE, _NO_OPTIONS)[0] is None:
                     out.append(line)
             except LibraryError:
                 if not self._surely(line):
@@ -160,7 +160,8 @@ class Pattern:
         if self._interpreted is None:
             self._interpreted = _compile(self.text, self._limit, jit=False)
         try:
-            return _search(self._interpreted, line.decode(errors="replace"))
+            text = line.decode(errors="replace")
+            return _match(self._interpreted, text, len(text), 0, _ANYWHERE, _NO_OPTIONS)[0] is not None
         except LibraryError as exc:
             raise self._given_up(exc) from None
 
@@ -169,10 +170,6 @@ class Pattern:
         if self.undecided == PATIENCE:
             self._prepare(_BRIEF)
         return Undecided(exc.msg)
-
-
-def _search(code: Any, subject: bytes | str) -> bool:
-    return _cy.match(code, subject, len(subject), 0, _ANYWHERE, _NO_OPTIONS)[0] is not None
 
 
 def _compile(text: str | bytes, limit: str, *, jit: bool = True) -> Any:
