@@ -41,6 +41,7 @@ def run(root: Path | None) -> int:
         Conflict: a daemon runs on this root already.
         Unavailable: the store or the pid file cannot be used.
     """
+    lean.settle()
     notifier = Notifier()
     paths, settings = settings_file.load(root)
     lock = _lock(paths.pid_file)
@@ -97,7 +98,7 @@ class _Daemon:
         self._courier.start()
         self._notifier.send("READY=1", f"STATUS=watching {self._runner.count} checks", f"MAINPID={os.getpid()}")
         self._keep_alive()
-        self._loop.call_later(TRIM_S, lean.give_back)
+        self._loop.call_later(TRIM_S, self._give_back)
         try:
             self._loop.run()
         finally:
@@ -105,6 +106,10 @@ class _Daemon:
             self._store.close()
             self._loop.close()
         log.info("stopped")
+
+    def _give_back(self) -> None:
+        self._store.shrink()
+        lean.give_back()
 
     def _apply_log(self) -> None:
         try:

@@ -2,9 +2,14 @@
 
 `dataclasses` imports `inspect`, which imports the parser, the tokenizer and the disassembler of Python: 2 MB that are
 needed only to write a docstring for a dataclass that has none. Here that import waits until somebody really asks.
+So it does where one small function is wanted of a module: `pathlib` wants one of `urllib.parse`, `uuid` one of
+`platform`. And `datetime` is written twice, in Python and in C; the first is read, thrown away, and leaves holes.
 """
 
+import gc
+import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
@@ -22,10 +27,22 @@ class _Later(ModuleType):
         return getattr(import_module(self.__name__), name)
 
 
-def import_later(name: str) -> None:
-    """Let `import name` succeed at once and cost nothing until the module is used."""
-    if name not in sys.modules:
-        sys.modules[name] = _Later(name)
+def import_later(name: str, **ready: Callable[..., Any]) -> None:
+    """Let `import name` succeed at once and cost nothing until more of the module is used than what is `ready`."""
+    if name in sys.modules:
+        return
+    module = sys.modules[name] = _Later(name)
+    for each, function in ready.items():
+        setattr(module, each, function)
+    parent, _, child = name.rpartition(".")
+    if parent:
+        setattr(import_module(parent), child, module)
+
+
+def settle() -> None:
+    """All is imported: what that left behind makes room for what comes, and the rest is never looked through again."""
+    gc.collect()
+    gc.freeze()
 
 
 def give_back() -> None:
@@ -36,5 +53,21 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def _quote_from_bytes(*args: Any, **named: Any) -> Any:
+    sys.modules.pop("urllib.parse", None)
+    return import_module("urllib.parse").quote_from_bytes(*args, **named)
+
+
+def _use_c_datetime() -> None:
+    with suppress(ImportError):
+        import _datetime  # type: ignore[import-not-found]
+
+        if hasattr(_datetime, "UTC"):
+            sys.modules.setdefault("datetime", _datetime)
+
+
 import_later("inspect")
 import_later("ipaddress")
+import_later("platform", system=lambda: os.uname().sysname)
+import_later("urllib.parse", quote_from_bytes=_quote_from_bytes)
+_use_c_datetime()

@@ -231,6 +231,11 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
+    def shrink(self) -> None:
+        """Give back the memory of pages that were read; the next ones are read again."""
+        with suppress(sqlite3.Error):
+            self._db.execute("PRAGMA shrink_memory")
+
     def look_for_damage(self) -> None:
         """Look at all of the file; if it is damaged, begin a new one. For the owner, when somebody saw damage."""
         if not storefile.is_sound(self._db):

@@ -7,7 +7,6 @@ Source: hyperscan's "Serialization"; a serialized database carries its version, 
 
 import json
 import os
-import random
 from binascii import crc32
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -18,7 +17,7 @@ from typing import Any, Final
 
 from vedette.agent.match.finders import FastFinder
 from vedette.agent.match.plan import Plan, make
-from vedette.agent.match.probes import Probe
+from vedette.agent.match.probe import Probe
 
 FORMAT: Final = 3
 """Renewed with every change in how probes are chosen: older files are compiled anew."""
@@ -154,6 +153,8 @@ def _telling(probe: Probe, sample: bytes) -> Probe:
 
 def _padding(count: int) -> list[Probe]:
     """Texts that are in no encoding that logs are written in. Where one is found all the same, nothing is told."""
+    import random  # for whoever compiles; not for the daemon, whose memory it would stay in
+
     drawn = random.Random(1)  # always the same  # noqa: S311
     return [Probe(bytes(drawn.choices(range(0xF8, 0x100), k=8)), caseless=False) for _ in range(count)]
 
