@@ -111,6 +111,19 @@ def one_sentence(result: subprocess.CompletedProcess[str], *parts: str) -> None:
         assert part in result.stderr
 
 
+def test_internal_paths_have_a_port_of_their_own(tmp_path: Path) -> None:
+    with running(tmp_path / "d", "--internal-listen", "127.0.0.1:0") as (process, url, said):
+        (internal,) = (found[1] for line in said if (found := re.search(r"internal paths on (\S+)", line)))
+        path = "/api/internal/v1/devauth/tenants/none/devices/count"
+        assert [httpx.get(each + path, trust_env=False).status_code for each in (url, internal)] == [404, 200]
+        assert httpx.get(f"{internal}/devices", trust_env=False).status_code == 404
+        stop(process)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = ("--listen", "127.0.0.1:0", "--internal-listen", f"127.0.0.1:{port}", "--data", str(tmp_path / "e"))
+        one_sentence(vedette("server", *words), f"127.0.0.1:{port}", "in use", "--internal-listen")
+
+
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -1,6 +1,7 @@
 """The rules of roles: which there are in a tenant, what they allow, who may change them."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ MAX_NAMES: Final = 500  # groups or tags of one permission set
 MAX_NAME: Final = 256  # characters
 MAX_DESCRIPTION: Final = 4096
 MAX_ROLES_OF_USER: Final = 64
+_SCOPE: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")  # what a device group can be called
 
 
 async def rights(tx: Tx, names: Sequence[str]) -> Rights:
@@ -123,7 +125,7 @@ async def change(services: Services, caller: Caller, new: Role) -> None:
         _require(caller, new)
         await role_store.change(tx, new.name, new.description, *_stored(new), now)
         await _record(tx, services, caller, "update", _role(before), new)
-        tx.after_commit(services.user_tokens.doubt)
+        services.user_tokens.withdraw(tx, None)
 
     await services.db.write(caller.scope, work)
 
@@ -149,7 +151,7 @@ async def remove(services: Services, caller: Caller, name: str) -> None:
             if name in names:
                 left = json.dumps([each for each in names if each != name])
                 await store.set_roles(tx, row["id"], left, now)
-        tx.after_commit(services.user_tokens.doubt)
+        services.user_tokens.withdraw(tx, None)
 
     await services.db.write(caller.scope, work)
 
@@ -209,7 +211,7 @@ def _check_grant(grant: Grant) -> None:
             continue
         if kind not in known.scopes:
             raise Unacceptable(f"permission set {grant.set} cannot be narrowed to {kind}")
-        if not 1 <= len(names) <= MAX_NAMES or any(not 1 <= len(each) <= MAX_NAME for each in names):
+        if not 1 <= len(names) <= MAX_NAMES or not all(_SCOPE.fullmatch(each) for each in names):
             raise Unacceptable(f"permission set {grant.set}: name 1 to {MAX_NAMES} {kind}; without a scope it is all")
 
 

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Final
 from uuid import uuid4
 
-from vedette.errors import Conflict, Denied, Invalid, NotFound, Unacceptable, VedetteError
+from vedette.errors import Conflict, Denied, Invalid, NotFound, Unacceptable, Unauthenticated, VedetteError
 from vedette.server.access import role_service, service, store, tenant_store, user_tokens
 from vedette.server.access.passwords import check_rules
 from vedette.server.access.permissions import FORBIDDEN
@@ -48,6 +47,36 @@ class NewTenant:
 async def device_count(services: Services, scope: UserScope) -> int:
     """How many devices of the whole tenant are accepted."""
     return await services.db.read(UserScope(scope.tenant, None), tenant_store.accepted_devices)
+
+
+async def of_token(services: Services, token: str) -> Tenant:
+    """The active tenant whose devices send `token`. Raises Unauthenticated."""
+    row = await services.db.read(SYSTEM, store.tenant_by_token, token)
+    if row is None or row["status"] != "active":
+        raise Unauthenticated("unauthorized")
+    return service.tenant_of(row)
+
+
+async def limit_of(services: Services, tenant_id: str) -> int:
+    """How many devices a tenant may have accepted; 0: any number. Raises NotFound."""
+    return (await service.own_tenant(services, UserScope(tenant_id))).device_limit
+
+
+async def limit_to(services: Services, tenant_id: str, limit: int) -> None:
+    """Let a tenant have so many accepted devices; those beyond that it has already stay.
+
+    Raises:
+        NotFound, Unacceptable.
+    """
+    _check_limit(limit)
+    before = await limit_of(services, tenant_id)
+
+    async def work(tx: Tx) -> None:
+        await tenant_store.set_device_limit(tx, limit)
+        change = audit.diff("tenant", {"device_limit": before}, {"device_limit": limit})
+        await audit.record(tx, services, audit.COMMAND_LINE, "update", audit.tenant(tenant_id), change)
+
+    await services.db.write(UserScope(tenant_id), work)
 
 
 # --- tenants of a service provider -----------------------------------------------------------------------------------
@@ -179,8 +208,8 @@ async def _set_status(tx: Tx, services: Services, tenant_id: str, status: str) -
         change = audit.diff("tenant", {"status": row["status"]}, {"status": status})
         thing = audit.tenant(tenant_id, row["name"])
         await audit.record(tx, services, audit.COMMAND_LINE, "update", thing, change, tenant_id=tenant_id)
-    tx.after_commit(services.user_tokens.doubt)
-    tx.after_commit(services.device_tokens.doubt)
+    services.user_tokens.withdraw(tx, None)
+    services.device_tokens.withdraw(tx, None)
     return True
 
 
@@ -235,7 +264,7 @@ async def token_for(services: Services, caller: Caller, tenant_id: str) -> str:
             raise Denied(FORBIDDEN)
         for old in (await store.sessions(tx, caller.user_id))[service.MAX_SESSIONS - 1 :]:
             await store.remove_session(tx, caller.user_id, old)
-            tx.after_commit(partial(services.user_tokens.forget, old))
+            services.user_tokens.withdraw(tx, old)
         acts_in = None if tenant_id == home else tenant_id
         await store.add_session(tx, caller.user_id, session, micros(now), micros(expires), acts_in)
 
@@ -245,9 +274,7 @@ async def token_for(services: Services, caller: Caller, tenant_id: str) -> str:
     )
 
 
-async def assign(
-    services: Services, caller: Caller, whom: str, tenant_ids: Sequence[str], role: str
-) -> None:
+async def assign(services: Services, caller: Caller, whom: str, tenant_ids: Sequence[str], role: str) -> None:
     """Let a user of the caller's tenant act in tenants that it has made.
 
     Args:
@@ -281,7 +308,7 @@ async def _join(tx: Tx, services: Services, caller: Caller, user_id: str, home: 
     email = "" if row is None else row["email"]
     change = audit.diff("user", was, {"roles": [role]})
     await audit.record(tx, services, caller, "update", audit.user(user_id, email), change)
-    tx.after_commit(services.user_tokens.doubt)
+    services.user_tokens.withdraw(tx, None)
 
 
 async def _own_user(services: Services, scope: UserScope, whom: str) -> Row | None:

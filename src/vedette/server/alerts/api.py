@@ -41,7 +41,7 @@ async def _history(request: Request, caller: Caller) -> Response:
     return paged(request, page, [_json(each) for each in listing.items], listing.total)
 
 
-async def _latest(request: Request, caller: Caller) -> Response:
+async def latest(request: Request, caller: Caller) -> Response:
     page = page_of(request)
     level = request.query_params.get("level_from")
     listing = await service.latest(
@@ -77,7 +77,7 @@ async def _switch(request: Request, caller: Caller) -> Response:
 
 ROUTES: Final = [
     user_route(PREFIX + "/devices/{device}/alerts", {"GET": _history}),
-    user_route(PREFIX + "/devices/{device}/alerts/latest", {"GET": _latest}),
+    user_route(PREFIX + "/devices/{device}/alerts/latest", {"GET": latest}),
     user_route(PREFIX + "/devices/{device}/config", {"GET": _configuration}),
     user_route(OURS + "/devices/{device}/completeness", {"GET": _completeness}),
     user_route(PREFIX + "/settings/global/channel/alerts/{channel}/status", {"PUT": _switch}),

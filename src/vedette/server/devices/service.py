@@ -1,7 +1,6 @@
 """The rules of devices towards users: which there are, who of them is let in, and letting go of one."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -159,8 +158,8 @@ async def decommission(services: Services, caller: Caller, device_id: str) -> No
             raise NotFound(NO_DEVICE)
         await audit.record(tx, services, caller, "decommission", audit.device(device_id, row["identity"]))
         await _remove(tx, services, device_id)
-        tx.after_commit(partial(services.device_tokens.forget, device_id))
-        tx.after_commit(partial(services.live.publish, caller.scope.tenant, row["group_name"], device_id))
+        services.device_tokens.withdraw(tx, device_id)
+        services.live.announce(tx, caller.scope.tenant, row["group_name"], device_id)
 
     await services.db.write(caller.scope, work)
 
@@ -208,6 +207,18 @@ async def preauthorize(
     return await services.db.write(caller.scope, work)
 
 
+async def drop_tokens(services: Services, caller: Caller, device_id: str | None) -> None:
+    """Kill the tokens of all devices that the caller reaches, or of one; they have to authenticate again."""
+
+    async def work(tx: Tx) -> None:
+        await store.drop_tokens(tx, device_id)
+        thing = audit.tenant(caller.scope.tenant) if device_id is None else audit.device(device_id)
+        await audit.record(tx, services, caller, "update", thing, audit.diff("token", {"live": True}, {"live": False}))
+        services.device_tokens.withdraw(tx, None)
+
+    await services.db.write(caller.scope, work)
+
+
 async def drop_token(services: Services, caller: Caller, token_id: str) -> None:
     """Kill a device's token; it has to authenticate again.
 
@@ -222,7 +233,7 @@ async def drop_token(services: Services, caller: Caller, token_id: str) -> None:
         row = await store.device(tx, device_id)
         thing = audit.device(device_id, "" if row is None else row["identity"])
         await audit.record(tx, services, caller, "update", thing, audit.diff("login", {"live": True}, {"live": False}))
-        tx.after_commit(partial(services.device_tokens.forget, device_id))
+        services.device_tokens.withdraw(tx, device_id)
 
     await services.db.write(caller.scope, work)
 
@@ -231,8 +242,8 @@ async def _changed(tx: Tx, services: Services, scope: UserScope, row: Row) -> No
     """After a change of authentication sets: the status follows, tokens are asked again, pages hear of it."""
     sets = await store.auth_sets(tx, row["id"])
     await store.set_status(tx, row["id"], best([each["status"] for each in sets]), micros(services.clock.now()))
-    tx.after_commit(partial(services.device_tokens.forget, row["id"]))
-    tx.after_commit(partial(services.live.publish, scope.tenant, row["group_name"], row["id"]))
+    services.device_tokens.withdraw(tx, row["id"])
+    services.live.announce(tx, scope.tenant, row["group_name"], row["id"])
 
 
 NO_DEVICE: Final = "device not found"

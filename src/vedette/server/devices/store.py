@@ -157,6 +157,15 @@ async def drop_token(tx: Tx, auth_id: str) -> str | None:
     return found
 
 
+async def drop_tokens(tx: Tx, device_id: str | None) -> None:
+    """Kill the live tokens of one device, or of all (None)."""
+    await tx.execute(
+        f"UPDATE auth_set SET token_hash = NULL WHERE tenant = :tenant AND token_hash IS NOT NULL"
+        f" AND (CAST(:id AS text) IS NULL OR auth_set.device = :id) AND {_OF_VISIBLE}",
+        id=device_id,
+    )
+
+
 async def token_is_live(tx: Tx, auth_id: str, token_hash: str) -> bool:
     """For a device: is this its one live token, and may it speak at all?"""
     found = await tx.value(

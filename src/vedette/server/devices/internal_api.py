@@ -1,0 +1,124 @@
+"""What other programs of this machine ask about devices; behind the internal listener, without a token."""
+
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vedette.errors import Invalid, NotFound, Unauthenticated
+from vedette.server.access import tenant_service
+from vedette.server.access.internal_api import forwarded, internal_caller
+from vedette.server.db import UserScope
+from vedette.server.devices import api, service, sessions
+from vedette.server.http import decode, json_response, public_route, services
+from vedette.server.http.routes import bearer
+
+DEVAUTH: Final = "/api/internal/v1/devauth"
+INVENTORY: Final = "/api/internal/v1/inventory"
+MAX_DEVICES: Final = 10_000  # in one body
+STATUSES: Final = ("accepted", "pending", "rejected", "preauthorized", "noauth", "decommissioned")
+
+
+class LimitBody(msgspec.Struct):
+    """How many devices may be accepted; 0: any number."""
+
+    limit: int
+
+
+class DeviceBody(msgspec.Struct):
+    """A device whose status is told; further keys do not count."""
+
+    id: str
+
+
+def _scope(request: Request) -> UserScope:
+    return UserScope(request.path_params["tenant"], None)
+
+
+async def verify(request: Request) -> Response:
+    """Is this the live token of a device that may call this path?"""
+    _, path = forwarded(request)
+    if not path.startswith("/api/devices/"):
+        raise Unauthenticated("the token is one of a device")
+    await sessions.device(services(request), bearer(request.headers.get("authorization")))
+    return Response()
+
+
+async def list_devices(request: Request) -> Response:
+    return await api.list_devices(request, internal_caller(request.path_params["tenant"]))
+
+
+async def count_devices(request: Request) -> Response:
+    return await api.count_devices(request, internal_caller(request.path_params["tenant"]))
+
+
+async def device_status(request: Request) -> Response:
+    device = await service.device(services(request), _scope(request), request.path_params["device"])
+    return json_response({"status": device.status})
+
+
+async def get_limit(request: Request) -> Response:
+    return json_response({"limit": await tenant_service.limit_of(services(request), request.path_params["tenant"])})
+
+
+async def put_limit(request: Request) -> Response:
+    body = await decode(request, LimitBody)
+    await tenant_service.limit_to(services(request), request.path_params["tenant"], body.limit)
+    return Response(status_code=204)
+
+
+async def delete_limit(request: Request) -> Response:
+    await tenant_service.limit_to(services(request), request.path_params["tenant"], 0)
+    return Response(status_code=204)
+
+
+async def delete_tokens(request: Request) -> Response:
+    """Kill the tokens of a tenant's devices, or of one of them."""
+    tenant, device = request.query_params.get("tenant_id", ""), request.query_params.get("device_id", "")
+    if not tenant:
+        raise Invalid("tenant_id must be provided")
+    await service.drop_tokens(services(request), internal_caller(tenant), device or None)
+    return Response(status_code=204)
+
+
+async def groups(request: Request) -> Response:
+    device = await service.device(services(request), _scope(request), request.path_params["device"])
+    return json_response({"groups": [] if device.group is None else [device.group]})
+
+
+async def reindex(request: Request) -> Response:
+    """What is found of a device is always what is there, so there is nothing to do."""
+    await service.device(services(request), _scope(request), request.path_params["device"])
+    return Response()
+
+
+async def statuses(request: Request) -> Response:
+    """Other programs tell of devices that are gone; every other status is known here first."""
+    if request.path_params["status"] not in STATUSES:
+        raise Invalid(f"status must be one of: {', '.join(STATUSES)}")
+    ids = [each.id for each in await decode(request, list[DeviceBody])]
+    if len(ids) > MAX_DEVICES:
+        raise Invalid(f"give at most {MAX_DEVICES} devices")
+    if request.path_params["status"] == "decommissioned":
+        for device in ids:
+            try:
+                await service.decommission(services(request), internal_caller(request.path_params["tenant"]), device)
+            except NotFound:
+                continue
+    return Response()
+
+
+ROUTES: Final = [
+    public_route(f"{DEVAUTH}/tokens/verify", {"GET": verify, "POST": verify}),
+    public_route(f"{DEVAUTH}/tokens", {"DELETE": delete_tokens}),
+    public_route(
+        f"{DEVAUTH}/tenant/{{tenant}}/limits/max_devices", {"GET": get_limit, "PUT": put_limit, "DELETE": delete_limit}
+    ),
+    public_route(f"{DEVAUTH}/tenants/{{tenant}}/devices", {"GET": list_devices}),
+    public_route(f"{DEVAUTH}/tenants/{{tenant}}/devices/count", {"GET": count_devices}),
+    public_route(f"{DEVAUTH}/tenants/{{tenant}}/devices/{{device}}/status", {"GET": device_status}),
+    public_route(f"{INVENTORY}/tenants/{{tenant}}/devices/status/{{status}}", {"POST": statuses}),
+    public_route(f"{INVENTORY}/tenants/{{tenant}}/devices/{{device}}/groups", {"GET": groups}),
+    public_route(f"{INVENTORY}/tenants/{{tenant}}/devices/{{device}}/reindex", {"POST": reindex}),
+]
