@@ -12,6 +12,8 @@ usage: vedette COMMAND ...
   vedette server    run the management server
   vedette tenant    create and list tenants
   vedette user      create and list users
+  vedette backup    copy the server's database into one file; restore puts it back
+  vedette migrate   move everything from SQLite to PostgreSQL
   vedette demo      start everything on this machine and watch an alert travel
 
 Every command explains itself with --help. On a device: mender-monitord and mender-monitorctl.
@@ -27,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     match words[:1]:
-        case ["server" | "tenant" | "user"]:
+        case ["server" | "tenant" | "user" | "backup" | "restore" | "migrate"]:
             return _server(words)
         case ["demo"]:
             from vedette.demo.__main__ import main as demo
