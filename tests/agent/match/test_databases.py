@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vedette.agent.match import databases
 from vedette.agent.match.finders import FastFinder, PlainFinder
-from vedette.agent.match.probes import Probe
+from vedette.agent.match.probe import Probe
 
 pytestmark = pytest.mark.skipif(not databases.available(), reason="Hyperscan is not installed")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vedette.agent.match import databases
-from vedette.agent.match.probes import Probe
+from vedette.agent.match.probe import Probe
 
 
 def write_request(path: Path, patterns: Sequence[str], sample: bytes, avoid: frozenset[Probe]) -> None:

@@ -11,7 +11,6 @@ from binascii import crc32
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +39,8 @@ put beside the others until the table is taken, and is large enough to be quick.
 @cache
 def available() -> bool:
     """Is Hyperscan installed? Does not load it."""
+    from importlib.util import find_spec  # what was compiled before is loaded without asking
+
     return find_spec("hyperscan") is not None
 
 

@@ -15,7 +15,7 @@ from vedette.agent.follow.lines import MAX_LINE, finished
 from vedette.agent.match.finders import Finder, Hit, PlainFinder
 from vedette.agent.match.pattern import Pattern, Undecided
 from vedette.agent.match.plan import Plan, make
-from vedette.agent.match.probes import Probe
+from vedette.agent.match.probe import Probe
 
 SLICE_BYTES: Final = 64 * 1024
 """Searched in one go; between two of them the caller can turn to something else."""

@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 from pcre2 import LibraryError, _cy
 
 from vedette.agent.match.pattern import compile_bytes
-from vedette.agent.match.probes import Probe
+from vedette.agent.match.probe import Probe
 
 Hit = tuple[int, int]
 """Where in the block it ends, and which probe it is. It does not reach over a newline."""

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from pcre2 import LibraryError, PatternError, _cy
 
-from vedette.agent.match.syntax import stays_within_lines
 from vedette.errors import Invalid
 
 MATCH_LIMIT: Final = 1_000_000
@@ -137,6 +136,8 @@ class Pattern:
             block: ASCII, whole lines each with its newline, none longer than is looked at.
         """
         if self._lines is _UNKNOWN:
+            from vedette.agent.match.syntax import stays_within_lines  # wanted seldom
+
             self._lines = None
             if self.text.isascii() and stays_within_lines(self.text):
                 self._lines = _compile(rb"(?m)^[^\n]*?(?:%b)[^\n]*+\n" % self.text.encode(), self._limit)

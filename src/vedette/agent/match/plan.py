@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vedette.agent.match.probes import Probe, choose
+from vedette.agent.match.probe import Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,8 @@ class Plan:
 
 def make(patterns: Sequence[str], sample: bytes = b"", *, avoid: frozenset[Probe] = frozenset()) -> Plan:
     """Plan the search for all of `patterns`; see `probes.choose`."""
+    from vedette.agent.match.probes import choose  # much that a search which was planned before does without
+
     owners: dict[Probe, list[int]] = {}
     loose: list[int] = []
     for index, pattern in enumerate(patterns):

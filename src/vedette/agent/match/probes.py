@@ -6,10 +6,10 @@ length, any encoding, any line end. They never reach over a newline. A pattern t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from vedette.agent.match.pattern import lines_with
+from vedette.agent.match.probe import Probe
 from vedette.agent.match.syntax import (
     ASCII,
     BAD,
@@ -36,19 +36,6 @@ COMMON_BYTES: Final = 200
 
 # One character outside ASCII takes 2 to 4 bytes; bytes that are no UTF-8 stand for one in groups of 1 to 3.
 _WIDE: Final = rb"\x80-\xff"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Probe:
-    """A text (or, with `outline`, an expression in the common part of PCRE and Hyperscan) to be searched in bytes."""
-
-    text: bytes
-    caseless: bool  # of ASCII letters
-    outline: bool = False
-
-    def expression(self) -> bytes:
-        """As a pattern of bytes."""
-        return self.text if self.outline else b"".join(b"\\x%02x" % byte for byte in self.text)
 
 
 _ALIENS: Final = tuple(Probe(char.encode(), caseless=False) for char in CASELESS_ALIENS)
