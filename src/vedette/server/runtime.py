@@ -19,7 +19,7 @@ import uvicorn
 from vedette.errors import Invalid, Unavailable, VedetteError
 from vedette.server import systemd
 from vedette.server.access import service as access
-from vedette.server.app import make_app, tasks
+from vedette.server.app import make_app, make_internal_app, tasks
 from vedette.server.http.protocol import Patient
 from vedette.server.services import Services, open_services
 from vedette.server.settings import Settings
@@ -40,11 +40,16 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         stack.enter_context(data_directory(settings.data))
         listener = stack.enter_context(listen(settings.address))
+        internal = None
+        if settings.internal_address is not None:
+            internal = stack.enter_context(listen(settings.internal_address, "--internal-listen"))
         services = await stack.enter_async_context(open_services(settings))
         await _first_start(services)
         _spare_the_collector()
         await stack.enter_async_context(_beside([*tasks(services), _watchdog()]))
         server = _Server(_configuration(settings, services))
+        if internal is not None:
+            await stack.enter_async_context(_internal(services, internal))
 
         def stop() -> None:
             server.stop()
@@ -87,8 +92,8 @@ def data_directory(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def listen(address: tuple[str, int]) -> Iterator[socket.socket]:
-    """A socket that listens on `address`.
+def listen(address: tuple[str, int], option: str = "--listen") -> Iterator[socket.socket]:
+    """A socket that listens on `address`, which `option` sets.
 
     Raises:
         Unavailable: the address is taken, or not of this machine.
@@ -98,16 +103,16 @@ def listen(address: tuple[str, int]) -> Iterator[socket.socket]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(found[0], socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     except OSError as exc:
-        raise Unavailable(f"cannot listen on {host}:{port}: {exc.strerror}; choose another with --listen") from exc
+        raise Unavailable(f"cannot listen on {host}:{port}: {exc.strerror}; choose another with {option}") from exc
     except UnicodeError as exc:  # a label of more than 63 characters, or none
-        raise Invalid(f"setting listen: {host[:80]!r} is no name of a host") from exc
+        raise Invalid(f"setting {option[2:]}: {host[:80]!r} is no name of a host") from exc
     with listener:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(found[4])
             listener.listen(2048)
         except OSError as exc:
-            raise Unavailable(f"cannot listen on {host}:{port}: {exc.strerror}; choose another with --listen") from exc
+            raise Unavailable(f"cannot listen on {host}:{port}: {exc.strerror}; choose another with {option}") from exc
         yield listener
 
 
@@ -127,6 +132,40 @@ class _Server(uvicorn.Server):
         if not self.should_exit:
             systemd.notify("STOPPING=1")
         self.should_exit = True
+
+
+@asynccontextmanager
+async def _internal(services: Services, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve internal paths on `listener`, as long as the server runs."""
+    config = uvicorn.Config(
+        make_internal_app(services),
+        loop="none",
+        http=Patient,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = _Internal(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    host, port = listener.getsockname()[:2]
+    log.info("internal paths on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Internal(uvicorn.Server):
+    """Stops when told, and leaves signals alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 def _configuration(settings: Settings, services: Services) -> uvicorn.Config:

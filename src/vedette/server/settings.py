@@ -5,8 +5,9 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -38,6 +39,7 @@ class Settings:
     listen: str = "127.0.0.1:8080"  # HOST:PORT, IPv6 as [::1]:8080; port 0 takes any free one
     data: Path = field(default_factory=lambda: default_data())  # database, lock, everything that must survive
     database: str = ""  # URL; empty: SQLite inside `data`
+    internal_listen: str = ""  # HOST:PORT of this machine alone; empty: internal paths are not served
     smtp: str = field(default="", repr=False)  # smtp://[user:password@]host:port; empty: no mail leaves
     mail_from: str = "vedette@localhost"
     public_url: str = ""  # as people reach the server, for links in mails; empty: http(s)://`listen`
@@ -59,6 +61,7 @@ class Settings:
             raise Invalid("setting public_url: expected https://HOST[:PORT][/PATH], without a user, a query or blanks")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise Invalid("settings tls_cert and tls_key: give both or none")
+        self.internal_address  # noqa: B018
         if self.log_level not in LOG_LEVELS:
             raise Invalid(f"setting log_level: {self.log_level!r} is none of {', '.join(LOG_LEVELS)}")
         if not _MAIL_FROM.fullmatch(self.mail_from):
@@ -70,10 +73,21 @@ class Settings:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port to listen on."""
-        host, separator, port = self.listen.rpartition(":")
-        if not separator or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
-            raise Invalid(f"setting listen: {self.listen!r} is not HOST:PORT")
-        return host.removeprefix("[").removesuffix("]"), int(port)
+        return _address("listen", self.listen)
+
+    @property
+    def internal_address(self) -> tuple[str, int] | None:
+        """Host and port for internal paths, where nobody shows a token: on this machine alone."""
+        if not self.internal_listen:
+            return None
+        host, port = _address("internal_listen", self.internal_listen)
+        with suppress(ValueError):
+            if ip_address(host).is_loopback:
+                return host, port
+        raise Invalid(
+            f"setting internal_listen: {host[:80]!r} is no loopback address; who reaches it may do everything,"
+            " so give 127.0.0.1:PORT or [::1]:PORT"
+        )
 
     @property
     def proxies(self) -> tuple[Network, ...]:
@@ -162,6 +176,13 @@ def _known(name: str, where: str) -> str:
 
 def _number(name: str, text: str) -> int:
     if not re.fullmatch("[0-9]{1,6}", text):
+def _address(name: str, text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+        raise Invalid(f"setting {name}: {text!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
         raise Invalid(f"setting {name}: {text[:40]!r} is no number from 0 to 999999")
     return int(text)
 
