@@ -16,8 +16,8 @@ import uvloop
 from vedette.errors import Invalid, VedetteError
 from vedette.server import storage_commands
 from vedette.server.access import service as access
-from vedette.server.access.roles import ADMIN
 from vedette.server.access import tenant_service
+from vedette.server.access.roles import ADMIN
 from vedette.server.db import UserScope
 from vedette.server.runtime import serve
 from vedette.server.services import open_services
@@ -25,8 +25,8 @@ from vedette.server.settings import LOG_LEVELS, NAMES, Settings, load
 
 HELP: Final[Mapping[str, str]] = {
     "listen": "HOST:PORT to listen on (127.0.0.1:8080)",
-    "data": "directory for everything that must survive (/var/lib/vedette as root, else ~/.local/share/vedette)",
     "internal_listen": "HOST:PORT on a loopback address for internal paths, which ask for no token (not served)",
+    "data": "directory for everything that must survive (/var/lib/vedette as root, else ~/.local/share/vedette)",
     "database": "URL of the database (SQLite inside the data directory)",
     "smtp": "mail server, smtp://[user:password@]host:port; a password is better kept in the file or the environment",
     "mail_from": "sender of mails",
@@ -34,6 +34,13 @@ HELP: Final[Mapping[str, str]] = {
     "tls_cert": "PEM file with the certificate chain",
     "tls_key": "PEM file with the private key",
     "trusted_proxies": "addresses or networks of reverse proxies, whose X-Forwarded-For and -Proto are believed",
+    "oidc_issuer": "URL of an identity provider (OpenID Connect) that people may log in with",
+    "oidc_name": "what people know it by, on the login page (single sign-on)",
+    "oidc_client_id": "what the provider calls this server",
+    "oidc_client_secret": "its secret, better kept in the file or the environment",
+    "oidc_tenant": "the tenant of those who log in by it (default)",
+    "oidc_groups_claim": "the claim that names their groups (groups)",
+    "oidc_roles": "what these groups mean, GROUP=ROLE with commas between; without, users are made here first",
     "user_calls_per_minute": "how often one user may call in a minute, beyond it 429; 0: as often as he likes (0)",
     "device_calls_per_minute": "the same for one device (0)",
     "log_level": f"one of {', '.join(LOG_LEVELS)}",
@@ -91,6 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     create = _command(tenants, "create", "make a tenant and print its token", _create_tenant)
     create.add_argument("name", metavar="NAME")
     create.add_argument("--json", action="store_true", help="print JSON")
+    create.add_argument("--service-provider", action="store_true", help="it may make tenants of its own, by the API")
+    suspend = _command(tenants, "suspend", "let nobody of a tenant in, neither users nor devices", _suspend_tenant)
+    resume = _command(tenants, "resume", "let a suspended tenant in again", _resume_tenant)
+    for each in (suspend, resume):
+        each.add_argument("name", metavar="NAME")
     listed = _command(tenants, "list", "print the tenants", _list_tenants)
     listed.add_argument("--json", action="store_true", help="print JSON, with the tokens")
 
@@ -99,18 +111,13 @@ def _parser() -> argparse.ArgumentParser:
     user.add_argument("email", metavar="EMAIL")
     user.add_argument("--tenant", required=True, metavar="NAME")
     user.add_argument("--role", action="append", metavar="ROLE", help=f"may be repeated; without, {ADMIN}")
-    create.add_argument("--service-provider", action="store_true", help="it may make tenants of its own, by the API")
-    suspend = _command(tenants, "suspend", "let nobody of a tenant in, neither users nor devices", _suspend_tenant)
-    resume = _command(tenants, "resume", "let a suspended tenant in again", _resume_tenant)
-    for each in (suspend, resume):
-        each.add_argument("name", metavar="NAME")
     user.add_argument(
         "--password-stdin", action="store_true", required=True, help="read the password from standard input"
     )
     listed = _command(users, "list", "print the users of every tenant", _list_users)
     listed.add_argument("--json", action="store_true", help="print JSON")
 
-    for each in (create, user, *(p for p in (tenants.choices["list"], users.choices["list"]))):
+    for each in (create, suspend, resume, user, *(p for p in (tenants.choices["list"], users.choices["list"]))):
         _settings(each, ("data", "database"))
     for each in storage_commands.add_to(partial(_command, commands)):
         _settings(each, ("data", "database"))
@@ -149,16 +156,6 @@ async def _create_tenant(settings: Settings, options: argparse.Namespace) -> Non
         print(f"id            {tenant.id}\nname          {tenant.name}\ntenant token  {tenant.token}")
 
 
-async def _list_tenants(settings: Settings, options: argparse.Namespace) -> None:
-    async with open_services(_existing(settings)) as services:
-        tenants = await access.tenants(services)
-    if options.json:
-        print(json.dumps([{"id": each.id, "name": each.name, "tenant_token": each.token} for each in tenants]))
-    else:
-        for each in tenants:
-            print(f"{each.id}  {each.status:9}  {each.name}")
-
-
 async def _suspend_tenant(settings: Settings, options: argparse.Namespace) -> None:
     await _set_status(settings, options.name, "suspended")
 
@@ -172,6 +169,16 @@ async def _set_status(settings: Settings, name: str, status: str) -> None:
         tenant = await access.tenant_named(services, name)
         await tenant_service.set_status(services, tenant.id, status)
     print(f"tenant {tenant.name} is {status}")
+
+
+async def _list_tenants(settings: Settings, options: argparse.Namespace) -> None:
+    async with open_services(_existing(settings)) as services:
+        tenants = await access.tenants(services)
+    if options.json:
+        print(json.dumps([{"id": each.id, "name": each.name, "tenant_token": each.token} for each in tenants]))
+    else:
+        for each in tenants:
+            print(f"{each.id}  {each.status:9}  {each.name}")
 
 
 async def _create_user(settings: Settings, options: argparse.Namespace) -> None:

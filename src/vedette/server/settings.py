@@ -27,6 +27,8 @@ _PUBLIC_URL: Final = re.compile(
     r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!$&'()*+,./:;=@A-Za-z0-9_~-]*)?"
 )
 
+_ISSUER: Final = re.compile(r"https://[^\s?#@]+|http://(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/[^\s?#@]*)?")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -37,22 +39,36 @@ class Settings:
     """
 
     listen: str = "127.0.0.1:8080"  # HOST:PORT, IPv6 as [::1]:8080; port 0 takes any free one
+    internal_listen: str = ""  # HOST:PORT of this machine alone; empty: internal paths are not served
     data: Path = field(default_factory=lambda: default_data())  # database, lock, everything that must survive
     database: str = ""  # URL; empty: SQLite inside `data`
-    internal_listen: str = ""  # HOST:PORT of this machine alone; empty: internal paths are not served
     smtp: str = field(default="", repr=False)  # smtp://[user:password@]host:port; empty: no mail leaves
     mail_from: str = "vedette@localhost"
     public_url: str = ""  # as people reach the server, for links in mails; empty: http(s)://`listen`
     tls_cert: str = ""  # PEM files; both or none
     tls_key: str = ""
     trusted_proxies: str = ""  # addresses or networks, with commas between; only these are believed X-Forwarded-*
+    oidc_issuer: str = ""  # URL of an identity provider (OpenID Connect); empty: people log in here only
+    oidc_name: str = "single sign-on"  # what people know it by
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)  # empty: a public client, by PKCE alone
+    oidc_tenant: str = "default"  # whose users they are
+    oidc_groups_claim: str = "groups"
+    oidc_roles: str = ""  # GROUP=ROLE, with commas between; empty: users and their roles are made here
     user_calls_per_minute: str = "0"  # of one user, to the management API and the pages; 0: any number
     device_calls_per_minute: str = "0"  # of one device
     log_level: str = "info"
 
     def __post_init__(self) -> None:
         self.address  # noqa: B018 - each of these refuses what cannot work
+        self.internal_address  # noqa: B018
         self.proxies  # noqa: B018
+        self.oidc_role_map  # noqa: B018
+        if self.oidc_issuer and not (_ISSUER.fullmatch(self.oidc_issuer) and self.oidc_client_id):
+            raise Invalid(
+                "settings oidc_issuer and oidc_client_id: expected https://HOST[:PORT][/PATH] (http on this machine"
+                " only) and what the provider calls this server"
+            )
         self.calls_of_user  # noqa: B018
         self.calls_of_device  # noqa: B018
         if self.smtp:
@@ -61,7 +77,6 @@ class Settings:
             raise Invalid("setting public_url: expected https://HOST[:PORT][/PATH], without a user, a query or blanks")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise Invalid("settings tls_cert and tls_key: give both or none")
-        self.internal_address  # noqa: B018
         if self.log_level not in LOG_LEVELS:
             raise Invalid(f"setting log_level: {self.log_level!r} is none of {', '.join(LOG_LEVELS)}")
         if not _MAIL_FROM.fullmatch(self.mail_from):
@@ -98,6 +113,14 @@ class Settings:
             raise Invalid(
                 f"setting trusted_proxies: {exc}; expected addresses or networks, like 127.0.0.1, 10.0.0.0/8"
             ) from exc
+
+    @property
+    def oidc_role_map(self) -> Mapping[str, str]:
+        """What the groups of the identity provider mean here."""
+        pairs = [each.strip().rpartition("=") for each in self.oidc_roles.split(",") if each.strip()]
+        if not all(group.strip() and role.strip() for group, _, role in pairs):
+            raise Invalid("setting oidc_roles: expected GROUP=ROLE, with commas between")
+        return {group.strip(): role.strip() for group, _, role in pairs}
 
     @property
     def calls_of_user(self) -> int:
@@ -153,6 +176,13 @@ def load(options: Mapping[str, str], environ: Mapping[str, str], config: Path | 
     return Settings(**values)
 
 
+def _address(name: str, text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+        raise Invalid(f"setting {name}: {text!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
@@ -176,13 +206,6 @@ def _known(name: str, where: str) -> str:
 
 def _number(name: str, text: str) -> int:
     if not re.fullmatch("[0-9]{1,6}", text):
-def _address(name: str, text: str) -> tuple[str, int]:
-    host, separator, port = text.rpartition(":")
-    if not separator or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
-        raise Invalid(f"setting {name}: {text!r} is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
         raise Invalid(f"setting {name}: {text[:40]!r} is no number from 0 to 999999")
     return int(text)
 
