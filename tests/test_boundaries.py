@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "vedette.agent": (*SHARED, "vedette.__version__", "cryptography", "hyperscan", "jeepney", "pcre2"),
     "vedette.server": (
         *SHARED, "vedette.__version__", "aiosmtplib", "argon2", "asyncpg", "cryptography", "httptools", "jinja2",
-        "markupsafe", "msgspec", "pcre2", "pyotp", "segno", "starlette", "uvicorn", "uvloop",
+        "joserfc", "markupsafe", "msgspec", "pcre2", "pyotp", "segno", "starlette", "uvicorn", "uvloop",
     ),
     "vedette.demo": ("vedette.errors", "vedette.clock", "vedette.__version__", "aiosmtpd"),
     "vedette.__main__": ("vedette",),  # the one place where the parts meet: it picks a command and imports its part

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vedette.clock import Clock, SystemClock
 from vedette.server.access import keys
 from vedette.server.access.limits import Limit, per_minute
+from vedette.server.access.oidc_provider import Provider
 from vedette.server.access.passwords import Passwords
 from vedette.server.access.signer import Signer
 from vedette.server.access.tokens import TokenCache
@@ -42,6 +43,7 @@ class Services:
     device_calls: Limit | None  # by device
     codes: Limit  # of second factors, by user
     letters: Letters
+    identity: Provider  # used where the settings name one
     recoveries_of_account: Limit
     recoveries_from_address: Limit
     check_ins: CheckIns
@@ -81,6 +83,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             device_calls=per_minute(clock, settings.calls_of_device, 200_000),
             codes=Limit(clock, burst=5, every_s=60),
             letters=Letters(),
+            identity=Provider(clock, settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret),
             recoveries_of_account=Limit(clock, burst=3, every_s=600),
             recoveries_from_address=Limit(clock, burst=20, every_s=60),
             check_ins=CheckIns(),

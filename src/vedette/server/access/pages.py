@@ -46,6 +46,7 @@ def _login_page(
         problem=problem,
         code=code,
         mails=bool(services(request).settings.smtp),
+        provider=services(request).settings.oidc_name if services(request).settings.oidc_issuer else "",
     )
 
 
@@ -67,9 +68,14 @@ async def _login(request: Request) -> Response:
         return _login_page(request, address=address, back=back, problem=problem, code=True, status=401)
     except Unauthenticated:
         return _login_page(request, address=address, back=back, problem=WRONG, code=bool(form.get("code")), status=401)
+    return signed_in(request, token, back)
+
+
+def signed_in(request: Request, token: str, back: str) -> Response:
+    """On to the page `back`, with a cookie that holds the token of a new session."""
     response = see_other(back)
     response.set_cookie(
-        COOKIE, token, max_age=COOKIE_AGE_S, path="/", secure=_is_https(request), httponly=True, samesite="strict"
+        COOKIE, token, max_age=COOKIE_AGE_S, path="/", secure=is_https(request), httponly=True, samesite="strict"
     )
     return response
 
@@ -77,11 +83,11 @@ async def _login(request: Request) -> Response:
 async def _logout(request: Request, caller: Caller) -> Response:
     await service.logout(services(request), caller)
     response = see_other("/login")
-    response.delete_cookie(COOKIE, path="/", secure=_is_https(request), httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, path="/", secure=is_https(request), httponly=True, samesite="strict")
     return response
 
 
-def _is_https(request: Request) -> bool:
+def is_https(request: Request) -> bool:
     """Whether people reach this server by https, themselves or through a proxy."""
     return request.url.scheme == "https" or services(request).settings.base_url.startswith("https:")
 

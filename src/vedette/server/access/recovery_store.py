@@ -4,10 +4,12 @@ from vedette.server.db import Row, Tx
 
 
 async def user_by_email(tx: Tx, email: str) -> Row | None:
-    """Before it is known who asks: of any tenant that is active."""
+    """Before it is known who asks: of any tenant that is active, and not one whose identity provider decides."""
     return await tx.one(
         'SELECT "user".id, "user".tenant, email, password_hash, verified FROM "user"'
-        " JOIN tenant ON tenant.id = \"user\".tenant WHERE email = :email AND tenant.status = 'active'",
+        " JOIN tenant ON tenant.id = \"user\".tenant WHERE email = :email AND tenant.status = 'active'"
+        " AND NOT EXISTS (SELECT 1 FROM sso_identity"
+        '  WHERE sso_identity.tenant = "user".tenant AND sso_identity.user_id = "user".id)',
         email=email,
     )
 

@@ -353,6 +353,31 @@ async def change_user(services: Services, caller: Caller, user_id: str, change: 
     await services.db.write(caller.scope, apply)
 
 
+async def set_roles_by_provider(
+    services: Services, scope: UserScope, user_id: str, roles: Sequence[str], actor: audit.Actor
+) -> None:
+    """Give a user the roles that his groups at the identity provider mean; counts at once.
+
+    Raises:
+        NotFound: no such user.
+        Unacceptable: there is no such role, or it would leave the tenant without administrator.
+    """
+
+    async def apply(tx: Tx) -> None:
+        row = await store.user(tx, user_id)
+        if row is None:
+            raise NotFound("user not found")
+        await role_service.check(tx, roles, None)
+        if ADMIN not in roles:
+            await _require_other_admin(tx, row)
+        await store.set_roles(tx, user_id, json.dumps(list(roles)), micros(services.clock.now()))
+        change = audit.diff("user", {"roles": json.loads(row["roles"])}, {"roles": list(roles)})
+        await audit.record(tx, services, actor, "update", audit.user(user_id, row["email"]), change)
+        tx.after_commit(services.user_tokens.doubt)
+
+    await services.db.write(scope, apply)
+
+
 async def remove_user(services: Services, caller: Caller, user_id: str) -> None:
     """Remove a user and end his sessions; also when there is no such user.
 
@@ -444,10 +469,11 @@ async def login(
     services.logins_from_address.give_back(address)
     services.logins_of_account.give_back(account)
     await second_factor.at_login(services, row["tenant"], row["id"], code[:32])
-    return await _start_session(services, row, no_expiry=no_expiry)
+    return await start_session(services, row, no_expiry=no_expiry)
 
 
-async def _start_session(services: Services, found: Row, *, no_expiry: bool) -> str:
+async def start_session(services: Services, found: Row, *, no_expiry: bool) -> str:
+    """A session and its token for somebody who has shown who he is."""
     tenant, user_id = found["tenant"], found["id"]
     now = services.clock.now()
     expires = None if no_expiry else now + timedelta(seconds=LIFETIME_S)
