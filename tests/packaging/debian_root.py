@@ -15,6 +15,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[2]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PACKAGES = "python3,python3-venv,systemd,systemd-sysv,dbus"
 DEADLINE_S = 300
 
 ENTER = """\
@@ -101,7 +102,7 @@ def bootstrap(directory: Path) -> Path:
     suite, mirror = _mirror()
     root = directory / "base"
     done = subprocess.run(
-        ["debootstrap", "--variant=minbase", "--include=python3,python3-venv", suite, root, mirror],
+        ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, root, mirror],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200,
     )  # fmt: skip
     if done.returncode:
