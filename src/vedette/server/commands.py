@@ -7,13 +7,16 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import uvloop
 
 from vedette.errors import Invalid, VedetteError
+from vedette.server import storage_commands
 from vedette.server.access import service as access
+from vedette.server.access import tenant_service
 from vedette.server.access.roles import ADMIN
 from vedette.server.db import UserScope
 from vedette.server.runtime import serve
@@ -22,6 +25,7 @@ from vedette.server.settings import LOG_LEVELS, NAMES, Settings, load
 
 HELP: Final[Mapping[str, str]] = {
     "listen": "HOST:PORT to listen on (127.0.0.1:8080)",
+    "internal_listen": "HOST:PORT on a loopback address for internal paths, which ask for no token (not served)",
     "data": "directory for everything that must survive (/var/lib/vedette as root, else ~/.local/share/vedette)",
     "database": "URL of the database (SQLite inside the data directory)",
     "smtp": "mail server, smtp://[user:password@]host:port; a password is better kept in the file or the environment",
@@ -94,6 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     create = _command(tenants, "create", "make a tenant and print its token", _create_tenant)
     create.add_argument("name", metavar="NAME")
     create.add_argument("--json", action="store_true", help="print JSON")
+    create.add_argument("--service-provider", action="store_true", help="it may make tenants of its own, by the API")
+    suspend = _command(tenants, "suspend", "let nobody of a tenant in, neither users nor devices", _suspend_tenant)
+    resume = _command(tenants, "resume", "let a suspended tenant in again", _resume_tenant)
+    for each in (suspend, resume):
+        each.add_argument("name", metavar="NAME")
     listed = _command(tenants, "list", "print the tenants", _list_tenants)
     listed.add_argument("--json", action="store_true", help="print JSON, with the tokens")
 
@@ -108,7 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     listed = _command(users, "list", "print the users of every tenant", _list_users)
     listed.add_argument("--json", action="store_true", help="print JSON")
 
-    for each in (create, user, *(p for p in (tenants.choices["list"], users.choices["list"]))):
+    for each in (create, suspend, resume, user, *(p for p in (tenants.choices["list"], users.choices["list"]))):
+        _settings(each, ("data", "database"))
+    for each in storage_commands.add_to(partial(_command, commands)):
         _settings(each, ("data", "database"))
     return parser
 
@@ -138,11 +149,26 @@ async def _server(settings: Settings, options: argparse.Namespace) -> None:
 
 async def _create_tenant(settings: Settings, options: argparse.Namespace) -> None:
     async with open_services(_existing(settings)) as services:
-        tenant = await access.create_tenant(services, options.name)
+        tenant = await access.create_tenant(services, options.name, service_provider=options.service_provider)
     if options.json:
         print(json.dumps({"id": tenant.id, "name": tenant.name, "tenant_token": tenant.token}))
     else:
         print(f"id            {tenant.id}\nname          {tenant.name}\ntenant token  {tenant.token}")
+
+
+async def _suspend_tenant(settings: Settings, options: argparse.Namespace) -> None:
+    await _set_status(settings, options.name, "suspended")
+
+
+async def _resume_tenant(settings: Settings, options: argparse.Namespace) -> None:
+    await _set_status(settings, options.name, "active")
+
+
+async def _set_status(settings: Settings, name: str, status: str) -> None:
+    async with open_services(_existing(settings)) as services:
+        tenant = await access.tenant_named(services, name)
+        await tenant_service.set_status(services, tenant.id, status)
+    print(f"tenant {tenant.name} is {status}")
 
 
 async def _list_tenants(settings: Settings, options: argparse.Namespace) -> None:

@@ -5,8 +5,9 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -38,6 +39,7 @@ class Settings:
     """
 
     listen: str = "127.0.0.1:8080"  # HOST:PORT, IPv6 as [::1]:8080; port 0 takes any free one
+    internal_listen: str = ""  # HOST:PORT of this machine alone; empty: internal paths are not served
     data: Path = field(default_factory=lambda: default_data())  # database, lock, everything that must survive
     database: str = ""  # URL; empty: SQLite inside `data`
     smtp: str = field(default="", repr=False)  # smtp://[user:password@]host:port; empty: no mail leaves
@@ -59,6 +61,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         self.address  # noqa: B018 - each of these refuses what cannot work
+        self.internal_address  # noqa: B018
         self.proxies  # noqa: B018
         self.oidc_role_map  # noqa: B018
         if self.oidc_issuer and not (_ISSUER.fullmatch(self.oidc_issuer) and self.oidc_client_id):
@@ -85,10 +88,21 @@ class Settings:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port to listen on."""
-        host, separator, port = self.listen.rpartition(":")
-        if not separator or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
-            raise Invalid(f"setting listen: {self.listen!r} is not HOST:PORT")
-        return host.removeprefix("[").removesuffix("]"), int(port)
+        return _address("listen", self.listen)
+
+    @property
+    def internal_address(self) -> tuple[str, int] | None:
+        """Host and port for internal paths, where nobody shows a token: on this machine alone."""
+        if not self.internal_listen:
+            return None
+        host, port = _address("internal_listen", self.internal_listen)
+        with suppress(ValueError):
+            if ip_address(host).is_loopback:
+                return host, port
+        raise Invalid(
+            f"setting internal_listen: {host[:80]!r} is no loopback address; who reaches it may do everything,"
+            " so give 127.0.0.1:PORT or [::1]:PORT"
+        )
 
     @property
     def proxies(self) -> tuple[Network, ...]:
@@ -160,6 +174,13 @@ def load(options: Mapping[str, str], environ: Mapping[str, str], config: Path | 
             raise Invalid("setting data: give a directory, not an empty text")
         values["data"] = Path(values["data"])
     return Settings(**values)
+
+
+def _address(name: str, text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+        raise Invalid(f"setting {name}: {text!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _read(path: Path) -> dict[str, Any]:

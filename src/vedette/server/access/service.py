@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -336,7 +335,7 @@ async def change_user(services: Services, caller: Caller, user_id: str, change: 
             await _require_other_admin(tx, row)
         if row["home"] != caller.scope.tenant:
             await store.set_roles(tx, user_id, json.dumps(roles), now)
-            tx.after_commit(services.user_tokens.doubt)
+            services.user_tokens.withdraw(tx, None)
             return
         verified = row["verified"] == 1 if email == row["email"] else not services.settings.smtp
         if not await store.change_user(tx, user_id, email, hashed, json.dumps(roles), now, verified=verified):
@@ -346,7 +345,7 @@ async def change_user(services: Services, caller: Caller, user_id: str, change: 
         for session in await store.sessions(tx, user_id):
             if session != caller.session:
                 await store.remove_session(tx, user_id, session)
-            tx.after_commit(partial(services.user_tokens.forget, session))
+            services.user_tokens.withdraw(tx, session)
 
     if email != row["email"] and await services.db.read(SYSTEM, store.email_taken, email, user_id):
         raise Unacceptable(TAKEN)
@@ -373,7 +372,7 @@ async def set_roles_by_provider(
         await store.set_roles(tx, user_id, json.dumps(list(roles)), micros(services.clock.now()))
         change = audit.diff("user", {"roles": json.loads(row["roles"])}, {"roles": list(roles)})
         await audit.record(tx, services, actor, "update", audit.user(user_id, row["email"]), change)
-        tx.after_commit(services.user_tokens.doubt)
+        services.user_tokens.withdraw(tx, None)
 
     await services.db.write(scope, apply)
 
@@ -399,10 +398,10 @@ async def remove_user(services: Services, caller: Caller, user_id: str) -> None:
         await audit.record(tx, services, caller, "delete", audit.user(user_id, row["email"]), gone)
         if row["home"] != caller.scope.tenant:
             await store.remove_member(tx, user_id)
-            tx.after_commit(services.user_tokens.doubt)
+            services.user_tokens.withdraw(tx, None)
             return
         for session in await store.sessions(tx, user_id):
-            tx.after_commit(partial(services.user_tokens.forget, session))
+            services.user_tokens.withdraw(tx, session)
         await personal_tokens.forget_all(tx, services, user_id)
         await store.remove_user(tx, user_id)
 
@@ -486,7 +485,7 @@ async def start_session(services: Services, found: Row, *, no_expiry: bool) -> s
             raise Unauthenticated("unauthorized")
         for old in (await store.sessions(tx, user_id))[MAX_SESSIONS - 1 :]:
             await store.remove_session(tx, user_id, old)
-            tx.after_commit(partial(services.user_tokens.forget, old))
+            services.user_tokens.withdraw(tx, old)
         await store.add_session(tx, user_id, session, micros(now), None if expires is None else micros(expires))
 
     await services.db.write(UserScope(tenant), apply)
@@ -499,7 +498,7 @@ async def logout(services: Services, caller: Caller) -> None:
     async def apply(tx: Tx) -> None:
         if not await store.remove_session(tx, caller.user_id, caller.session):
             await personal_tokens.end(tx, services, caller)
-        tx.after_commit(partial(services.user_tokens.forget, caller.session))
+        services.user_tokens.withdraw(tx, caller.session)
 
     await services.db.write(UserScope(caller.home) if caller.home else caller.scope, apply)
 
