@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vedette.errors import Unavailable
 from vedette.server.access import api as access_api
+from vedette.server.access import internal_api as access_internal_api
 from vedette.server.access import (
     oidc_pages,
     password_pages,
@@ -23,6 +24,7 @@ from vedette.server.access import (
 )
 from vedette.server.access import pages as access_pages
 from vedette.server.alerts import api as alerts_api
+from vedette.server.alerts import internal_api as alerts_internal_api
 from vedette.server.alerts import pages as alerts_pages
 from vedette.server.audit import api as audit_api
 from vedette.server.audit import service as audit
@@ -32,16 +34,19 @@ from vedette.server.db import SYSTEM, Tx
 from vedette.server.deployments import api as deployments_api
 from vedette.server.devices import api as devices_api
 from vedette.server.devices import check_ins
+from vedette.server.devices import internal_api as devices_internal_api
 from vedette.server.devices import pages as devices_pages
 from vedette.server.http import public_route, services
 from vedette.server.http.answers import problem
 from vedette.server.http.asgi import Conventions
 from vedette.server.http.compression import Compressed
+from vedette.server.http.internal import Local
 from vedette.server.http.proxies import Proxied
 from vedette.server.http.security import Strict
 from vedette.server.ingest import HOT_PATHS
 from vedette.server.notify import api as notify_api
 from vedette.server.notify import dispatcher, letters
+from vedette.server.notify import internal_api as notify_internal_api
 from vedette.server.notify import pages as notify_pages
 from vedette.server.services import Services
 from vedette.server.web import assets, live
@@ -55,6 +60,22 @@ def make_app(parts: Services) -> ASGIApp:
     if parts.settings.proxies:
         rest = Proxied(rest, parts.settings.proxies)
     return Conventions(_Front(hot_paths(), rest), parts)
+
+
+def make_internal_app(parts: Services) -> ASGIApp:
+    """What other programs of this machine may ask without a token, for the internal listener."""
+    return Conventions(Local(Router(internal_routes(), redirect_slashes=False, default=_not_found)), parts)
+
+
+def internal_routes() -> list[BaseRoute]:
+    """Every route of the internal listener."""
+    return [
+        *HEALTH,
+        *access_internal_api.ROUTES,
+        *devices_internal_api.ROUTES,
+        *alerts_internal_api.ROUTES,
+        *notify_internal_api.ROUTES,
+    ]
 
 
 def routes() -> list[BaseRoute]:
