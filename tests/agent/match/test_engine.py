@@ -159,7 +159,10 @@ def test_a_worn_probe_is_told_so_that_another_can_be_chosen() -> None:
     st.lists(_TOKENS, min_size=1, max_size=6).map("".join),
     st.lists(st.lists(st.sampled_from([each for each in _PIECES if each.isascii()]), max_size=12).map(b"".join)),
 )
-@example("a\\Ab", [b"ab", b"a", b"b"])
+@example("\\Ab", [b"a", b"b", b"ab", b"ba"])
+@example("b\\z", [b"b", b"ba", b"ab"])
+@example("a(?!\\n)", [b"a", b"ab"])
+@example("(?<!\\n)b", [b"b", b"ab"])
 @example("a$|b", [b"a", b"b", b"ab"])
 @example("(a|ab)(c|bcd)++", [b"abcd", b"abc", b"a", b"bcd"])
 @example("a*", [b"", b"a", b"b", b"\0", b"\r"])
