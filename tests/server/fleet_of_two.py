@@ -45,6 +45,12 @@ class Made:
     auth: str
     alert: str
     secret: str  # stands in all that is said of it
+    deployment: str = ""
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What tells of it, wherever it stands."""
+        return tuple(each for each in (self.id, self.secret, self.auth, self.alert, self.deployment) if each)
 
 
 @dataclass

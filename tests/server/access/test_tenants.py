@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from postgresql import ON_SQLITE
 from serving import DEVAUTH, EMAIL, LOGIN, PASSWORD, FakeDevice, RealServer
 
 from vedette.server.access import service as access
@@ -168,6 +169,7 @@ def test_a_suspended_tenant_lets_nobody_in(
     assert [admin.get(OWN).status_code, client.request(*report, json=[]).status_code] == [200, 200]
 
 
+@ON_SQLITE
 def test_nothing_is_left_of_a_tenant_that_was_removed(server: RealServer, provider: httpx.Client, child: str) -> None:
     carl = server.client(server.login("carl@example.com"))
     carl.post("/api/management/v2/useradm/roles", json={"name": "x"})
