@@ -191,6 +191,9 @@ class _Daemon:
             return
         self._stopping = True
         self._notifier.send("STOPPING=1", "STATUS=stopping")
+        self._loop.call_soon(self._end)  # what was to be read when we were told is read, and new files are noted
+
+    def _end(self) -> None:
         self._runner.close()
         self._courier.stop()
         self._loop.call_later(STOP_S, self._host.kill_all)
