@@ -29,9 +29,11 @@ from vedette.server.alerts import pages as alerts_pages
 from vedette.server.audit import api as audit_api
 from vedette.server.audit import service as audit
 from vedette.server.configuration import api as configuration_api
+from vedette.server.configuration import internal_api as configuration_internal_api
 from vedette.server.configuration import pages as configuration_pages
 from vedette.server.db import SYSTEM, Tx
 from vedette.server.deployments import api as deployments_api
+from vedette.server.deployments import internal_api as deployments_internal_api
 from vedette.server.devices import api as devices_api
 from vedette.server.devices import check_ins
 from vedette.server.devices import internal_api as devices_internal_api
@@ -73,6 +75,8 @@ def internal_routes() -> list[BaseRoute]:
         *HEALTH,
         *access_internal_api.ROUTES,
         *devices_internal_api.ROUTES,
+        *deployments_internal_api.ROUTES,
+        *configuration_internal_api.ROUTES,
         *alerts_internal_api.ROUTES,
         *notify_internal_api.ROUTES,
     ]

@@ -122,20 +122,61 @@ async def configure(
         NotFound: no such device for this caller.
     """
     check(values)
-    text = _text(values)
 
     async def work(tx: Tx) -> None:
-        row = await store.of_device(tx, device_id)
-        if row is None:
-            raise NotFound(NO_RECORD)
+        row = await _of_device(tx, device_id)
         if instead_of is not None and _configuration(device_id, row).updated_at != instead_of:
             raise Conflict("Somebody has changed this configuration since you opened it; open it again.")
-        await store.set_configured(tx, device_id, text, micros(services.clock.now()))
-        thing = audit.device(device_id, row["identity"])
-        await audit.record(tx, services, caller, "set_configuration", thing, audit.document(values))
-        services.live.announce(tx, caller.scope.tenant, row["group_name"], device_id)
+        await _configure(tx, services, caller, device_id, row, values)
 
     await services.db.write(caller.scope, work)
+
+
+async def merge(services: Services, caller: Caller, device_id: str, values: Values) -> None:
+    """As `configure`, but what is not in `values` stays as it is."""
+
+    async def work(tx: Tx) -> None:
+        row = await _of_device(tx, device_id)
+        merged = {**_values(row["configured"]), **values}
+        check(merged)
+        await _configure(tx, services, caller, device_id, row, merged)
+
+    await services.db.write(caller.scope, work)
+
+
+async def _configure(tx: Tx, services: Services, caller: Caller, device_id: str, row: Row, values: Values) -> None:
+    await store.set_configured(tx, device_id, _text(values), micros(services.clock.now()))
+    thing = audit.device(device_id, row["identity"])
+    await audit.record(tx, services, caller, "set_configuration", thing, audit.document(values))
+    services.live.announce(tx, caller.scope.tenant, row["group_name"], device_id)
+
+
+async def _of_device(tx: Tx, device_id: str) -> Row:
+    row = await store.of_device(tx, device_id)
+    if row is None:
+        raise NotFound(NO_RECORD)
+    return row
+
+
+async def start(services: Services, caller: Caller, device_id: str) -> bool:
+    """Begin an empty record. False: there is one.
+
+    Raises:
+        NotFound: no such device for this caller.
+    """
+
+    async def work(tx: Tx) -> bool:
+        if (await _of_device(tx, device_id))["configured"] is not None:
+            return False
+        await store.set_configured(tx, device_id, "{}", micros(services.clock.now()))
+        return True
+
+    return await services.db.write(caller.scope, work)
+
+
+async def forget(services: Services, caller: Caller, device_id: str) -> None:
+    """Remove the record of a device, if there is one."""
+    await services.db.write(caller.scope, store.remove, device_id)
 
 
 async def deploy(

@@ -67,3 +67,12 @@ async def set_deployment(tx: Tx, device: str, deployment: str, now: int) -> None
         " ON CONFLICT (tenant, device) DO UPDATE SET deployment = excluded.deployment",
         id=device, deployment=deployment, now=now,
     )  # fmt: skip
+
+
+async def remove(tx: Tx, device: str) -> None:
+    await tx.execute(
+        "DELETE FROM device_configuration WHERE device_configuration.tenant = :tenant"
+        " AND device_configuration.device = :id AND EXISTS (SELECT 1 FROM device"
+        " WHERE device.tenant = device_configuration.tenant AND device.id = device_configuration.device AND {visible})",
+        id=device,
+    )

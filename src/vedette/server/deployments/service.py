@@ -36,6 +36,7 @@ class NewConfiguration:
     id: str
     device: str
     configuration: str  # JSON object
+    called: str = ""  # by whoever makes it; empty: as its artifact
     retries: int = 0
     control_map: Mapping[str, Any] = field(default_factory=dict)
 
@@ -44,8 +45,8 @@ class NewConfiguration:
             raise Invalid(f"retries: give 0 to {MAX_RETRIES}")
 
     @property
-    def name(self) -> str:
-        return f"configuration-{self.id}"
+    def artifact_name(self) -> str:
+        return f"{CONFIGURATION}-{self.id}"
 
 
 # --- making and ending -----------------------------------------------------------------------------------------------
@@ -62,8 +63,8 @@ async def create(tx: Tx, tenant: str, new: NewConfiguration, now: int) -> None:
     values = {
         "id": new.id,
         "type": CONFIGURATION,
-        "name": new.name,
-        "artifact_name": new.name,
+        "name": new.called or new.artifact_name,
+        "artifact_name": new.artifact_name,
         "content": new.configuration,
         "control_map": control_map,
         "retries": new.retries,
