@@ -167,3 +167,25 @@ def test_the_live_stream_names_what_is_seen(world: World, devices: list[Made]) -
             world.server.loop.call_soon_threadsafe(publish, tenant, group, device)
         told = reader.submit(lambda: next(line for line in lines if line.startswith("data: [")))
         assert json.loads(told.result(DEADLINE_S)[6:]) == [devices[0].id]
+
+
+def test_a_stream_ends_before_it_tells_what_may_no_longer_be_seen(world: World) -> None:
+    server, admin = world.server, world.client("admin")
+    (alpha,) = world.make(ALPHA)
+    role = {"name": "for now", "permission_sets_with_scope": [{"name": "ReadDevices"}]}
+    assert admin.post("/api/management/v2/useradm/roles", json=role).status_code == 201
+    server.add_user("guest@example.com", roles=("for now",))
+    with server.client(server.login("guest@example.com")).stream("GET", "/live") as answer, ThreadPoolExecutor(1) as on:
+        lines = answer.iter_lines()
+        assert next(lines) == "event: beat"
+        assert admin.delete("/api/management/v2/useradm/roles/for now").status_code == 204
+        server.loop.call_soon_threadsafe(server.services.live.publish, server.tenant.id, ALPHA, alpha.id)
+        assert not any(alpha.id in line for line in on.submit(lambda: list(lines)).result(DEADLINE_S))
+
+
+def test_a_page_that_is_refused_leads_somewhere(world: World) -> None:
+    answer = world.client("no role").get("/devices")
+    assert answer.status_code == 403
+    assert "Your roles do not allow this." in answer.text
+    assert 'href="/settings"' in answer.text
+    assert world.client("no role").get("/settings").status_code == 200

@@ -8,9 +8,11 @@ import httpx
 import pytest
 from serving import EMAIL, LOGIN, PASSWORD, RealServer
 
-from vedette.server.access import store
+from vedette.server.access import sessions, store
 from vedette.server.access.passwords import Passwords
+from vedette.server.access.signer import Claims
 from vedette.server.db import UserScope
+from vedette.server.services import Services
 
 USERS = "/api/management/v1/useradm/users"
 
@@ -67,3 +69,23 @@ def test_a_password_that_is_changed_while_the_old_one_logs_in(
     meanwhile(monkeypatch, change)
     assert server.client().post(LOGIN, auth=("bob@example.com", PASSWORD)).status_code == 401
     assert server.client().post(LOGIN, auth=("bob@example.com", "another good one")).status_code == 200
+
+
+def test_a_role_that_changes_while_it_is_read_is_not_remembered(
+    server: RealServer, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roles, devices = "/api/management/v2/useradm/roles", "/api/management/v1/inventory/devices"
+    assert admin.post(roles, json={"name": "r", "permission_sets_with_scope": [{"name": "ReadDevices"}]}).is_success
+    server.add_user("bob@example.com", roles=("r",))
+    bob = server.client(server.login("bob@example.com"))
+    find = sessions._found
+
+    async def slow(services: Services, claims: Claims) -> sessions.Found | None:
+        found = await find(services, claims)
+        monkeypatch.setattr(sessions, "_found", find)
+        assert (await asyncio.to_thread(admin.put, f"{roles}/r", json={})).status_code == 204
+        return found
+
+    monkeypatch.setattr(sessions, "_found", slow)
+    assert bob.get(devices).status_code == 200  # it was so when it was asked
+    assert bob.get(devices).status_code == 403

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from vedette.errors import Invalid, TooMany, Unauthenticated, VedetteError
-from vedette.server.access.permissions import EVERYTHING, Call
+from vedette.server.access.permissions import EVERYTHING, FORBIDDEN, Call
 from vedette.server.http.answers import refusal
 from vedette.server.http.body import FORM_TYPE
 from vedette.server.http.routes import PublicHandler, UserHandler, public_route, services, user_route
@@ -84,6 +84,9 @@ async def _refused(request: Request, error: VedetteError) -> Response:
     status = plain.status_code
     headers = {"Retry-After": plain.headers["Retry-After"]} if "Retry-After" in plain.headers else {}
     text = TEXTS.get(status, str(error))
+    forbidden = str(error) == FORBIDDEN
+    if forbidden:
+        text = "Your roles do not allow this. Somebody who manages users here can give you others."
     if isinstance(error, TooMany):
         text = f"{text[:1].upper()}{text[1:]}"
     return page(
@@ -94,6 +97,7 @@ async def _refused(request: Request, error: VedetteError) -> Response:
         headers=headers,
         title=TITLES.get(status, "Something went wrong"),
         text=text,
+        settings=forbidden,
         request_id=request.scope["request_id"] if status >= 500 else "",
     )
 
@@ -107,6 +111,7 @@ def no_such_page(request: Request) -> Response:
         status=404,
         title=TITLES[404],
         text=TEXTS[404],
+        settings=False,
         request_id="",
     )
 
