@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from vedette.agent.follow.position import Position
 from vedette.agent.states import QUIET, Deadline, State
-from vedette.agent.store import Limits, Store, boot_id, ranges
+from vedette.agent.store import Store, boot_id
+from vedette.agent.storebounds import Limits, ranges
 from vedette.agent.storefile import Damaged
 from vedette.clock import FakeClock
 from vedette.errors import Unavailable

@@ -15,7 +15,8 @@ from real_device import Device, wait_until
 
 from vedette.agent import store as store_module
 from vedette.agent import storefile
-from vedette.agent.store import Limits, Store, boot_id
+from vedette.agent.store import Store, boot_id
+from vedette.agent.storebounds import Limits
 from vedette.clock import FakeClock
 from vedette.model import Alert, Details, Level, Subject
 

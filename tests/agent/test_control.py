@@ -19,7 +19,8 @@ from vedette.agent import checkfiles, control
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.paths import ROOT_VARIABLE, Paths
 from vedette.agent.states import Deadline, State
-from vedette.agent.store import Limits, Store
+from vedette.agent.store import Store
+from vedette.agent.storebounds import Limits
 from vedette.clock import FakeClock
 from vedette.model import Alert, Level, Subject
 

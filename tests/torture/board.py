@@ -15,7 +15,8 @@ from vedette.agent.menderconf import MenderConf
 from vedette.agent.paths import Paths
 from vedette.agent.runner import Runner
 from vedette.agent.settings import Settings
-from vedette.agent.store import Limits, Store, boot_id
+from vedette.agent.store import Store, boot_id
+from vedette.agent.storebounds import Limits
 from vedette.agent.uplink import child
 from vedette.agent.uplink.auth import Token, TokenFile
 from vedette.clock import SystemClock

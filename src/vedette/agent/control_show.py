@@ -11,7 +11,8 @@ from vedette.agent import checkfiles, control_subsystems, durations
 from vedette.agent.checkfiles import CheckFile, Problem
 from vedette.agent.ledger import OWNER
 from vedette.agent.paths import Paths
-from vedette.agent.store import Limits, Store
+from vedette.agent.store import Store
+from vedette.agent.storebounds import Limits
 from vedette.clock import SystemClock
 from vedette.errors import Invalid, Unavailable
 

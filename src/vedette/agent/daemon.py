@@ -23,7 +23,8 @@ from vedette.agent.redactrules import UserRules
 from vedette.agent.runner import Runner
 from vedette.agent.sdnotify import Notifier
 from vedette.agent.settings import Settings
-from vedette.agent.store import Limits, Store, boot_id
+from vedette.agent.store import Store, boot_id
+from vedette.agent.storebounds import Limits
 from vedette.errors import Conflict, Unavailable
 
 RESCAN_S: Final = 0.1

@@ -20,7 +20,8 @@ from vedette.agent.ledger import script_key
 from vedette.agent.paths import Paths
 from vedette.agent.redactrules import UserRules
 from vedette.agent.states import QUIET, State
-from vedette.agent.store import Limits, Store, boot_id
+from vedette.agent.store import Store, boot_id
+from vedette.agent.storebounds import Limits
 from vedette.clock import SystemClock
 from vedette.errors import Invalid, TooLarge, Unavailable
 from vedette.model import Alert, Details, Level, Line, Subject

@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from vedette.agent import log, storefile
+from vedette.agent import log, storebounds, storefile
 from vedette.agent.follow.position import Position
+from vedette.agent.storebounds import Limits
+from vedette.agent.storetransaction import Transaction
 from vedette.clock import PLAUSIBLE, Clock, SystemClock
 from vedette.errors import Unavailable
-from vedette.model import Alert, Gap, Level, Origin
+from vedette.model import Alert, Gap
 from vedette.wire import outgoing
 
 if TYPE_CHECKING:
@@ -38,25 +40,7 @@ FULL: Final = "the store was full"
 TOO_OLD: Final = "older than ALERT_STORE_MAX_RECORD_AGE_S"
 DROPPED: Final = "dropped"
 """Key of the table meta: how many alerts were given up and told to the server since."""
-# What is there already is not written again: it would cost a flush to the disk for nothing.
-_SAVE_POSITION: Final = """
-INSERT INTO position VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT ("check") DO UPDATE
-SET path = excluded.path, device = excluded.device, inode = excluded.inode, offset = excluded.offset,
-    line = excluded.line, head = excluded.head, tail = excluded.tail, written_ns = excluded.written_ns
-WHERE (path, device, inode, offset, line, head, tail, written_ns) IS NOT
-    (excluded.path, excluded.device, excluded.inode, excluded.offset, excluded.line, excluded.head, excluded.tail,
-     excluded.written_ns)
-"""
 MANY_REASONS: Final = "several reasons, summed up for want of room"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much is kept while the server cannot be reached."""
-
-    count: int = 10_000
-    bytes: int = 64 * 1024 * 1024
-    age_s: float = 30 * 86400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,68 +59,6 @@ class Counts:
     owed: int
     quarantined: int
     dropped: int
-
-
-class Transaction:
-    """What is written together; only `Store.commit` makes one."""
-
-    __slots__ = ("_added", "_store")
-
-    def __init__(self, store: "Store") -> None:
-        self._store = store
-        self._added = 0
-
-    def save_position(self, check: str, position: Position) -> None:
-        self._store._db.execute(
-            _SAVE_POSITION,
-            (
-                check, position.path, _signed(position.device), _signed(position.inode),
-                position.offset, position.line, position.head, position.tail, position.written_ns,
-            ),
-        )  # fmt: skip
-
-    def save_state(self, check: str, state: "State") -> None:
-        from vedette.agent import staterecord  # not by the uplink, whose start would take longer for it
-
-        body = staterecord.dump(state)
-        if body is None:
-            self._store._db.execute('DELETE FROM state WHERE "check" = ?', (check,))
-        else:
-            self._store._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (check, body))
-
-    def forget(self, check: str) -> None:
-        """The check was deleted: its position and state go. Alerts that are owed stay owed."""
-        for table in ("position", "state"):
-            self._store._db.execute(f'DELETE FROM {table} WHERE "check" = ?', (check,))  # noqa: S608
-
-    def add_alert(self, alert: Alert, boot: UUID, elapsed_s: float) -> int:
-        """Owe the server this alert, with secrets made unreadable; returns its sequence number."""
-        db, id = self._store._db, uuid4()
-        alert = self._store.redact(alert)
-        subject = json.dumps([alert.subject.type, alert.subject.name])
-        cursor = db.execute(
-            "INSERT INTO alert (id, subject, ok, boot, elapsed_s, wall_s, size, body) VALUES (?, ?, ?, ?, ?, ?, 0, '')",
-            (str(id), subject, alert.level is Level.OK, str(boot), elapsed_s, alert.at.timestamp()),
-        )
-        sequence = cursor.lastrowid
-        assert sequence is not None
-        origin = Origin(id=id, sequence=sequence, boot=boot, elapsed_s=elapsed_s, account=self._store.account)
-        body = json.dumps(outgoing.alert(replace(alert, origin=origin), with_origin=True), ensure_ascii=False)
-        body = body.encode(errors="replace").decode()  # a lone surrogate is no text
-        db.execute("UPDATE alert SET body = ?, size = ? WHERE sequence = ?", (body, len(body.encode()), sequence))
-        self._added += 1
-        self._store._guess.grow(len(body.encode()))
-        return sequence
-
-    def add_record(self, record: str, boot: UUID, elapsed_s: float, wall: datetime) -> None:
-        """Owe the server what is no alert, for it to refuse. Secrets are out of it already."""
-        id, body = uuid4(), json.dumps(record)
-        self._store._db.execute(
-            "INSERT INTO alert (id, subject, ok, boot, elapsed_s, wall_s, size, body) VALUES (?, ?, 1, ?, ?, ?, ?, ?)",
-            (str(id), json.dumps(["record", str(id)]), str(boot), elapsed_s, wall.timestamp(), len(body), body),
-        )
-        self._added += 1
-        self._store._guess.grow(len(body))
 
 
 class _Guess:
@@ -486,75 +408,23 @@ class Store:
             self._drop(self._too_old(), TOO_OLD)
         if not full:
             return
-        count, size = self._totals()
+        count, size = storebounds.totals(self._db)
         if count > self.limits.count or size > self.limits.bytes:
-            self._drop(self._cancelling(count, size), FULL_AND_CANCELLING)
-            count, size = self._totals()
+            self._drop(storebounds.cancelling(self._db, self.limits, count, size), FULL_AND_CANCELLING)
+            count, size = storebounds.totals(self._db)
         if count > self.limits.count or size > self.limits.bytes:
-            self._drop(self._oldest(count, size), FULL)
-            count, size = self._totals()
+            self._drop(storebounds.oldest(self._db, self.limits, count, size), FULL)
+            count, size = storebounds.totals(self._db)
         self._guess.count, self._guess.bytes = count, size
 
-    def _totals(self) -> tuple[int, int]:
-        count, size = self._db.execute("SELECT count(*), coalesce(sum(size), 0) FROM alert").fetchone()
-        return count, size
-
     def _too_old(self) -> list[int]:
-        now, elapsed = self._clock.now(), self._clock.elapsed()
-        if now < PLAUSIBLE:
-            return []
-        rows = self._db.execute(
-            "SELECT sequence FROM alert WHERE wall_s >= ? AND wall_s < ? AND NOT (boot = ? AND elapsed_s >= ?)",
-            (PLAUSIBLE.timestamp(), now.timestamp() - self.limits.age_s, boot_id(), elapsed - self.limits.age_s),
-        )
-        return [row[0] for row in rows]
-
-    def _cancelling(self, count: int, size: int) -> list[int]:
-        """CRITICALs whose subject's next record is an OK, with that OK: leaving both out changes no state.
-
-        Not where the record before is no OK either (a service that went up and down): its OK closes that one too.
-        """
-        from vedette.agent.states import FLAPPING_STATUS
-
-        before: dict[str, tuple[int, int, bool]] = {}  # by subject: number, size and "opened it" of its last record
-        pairs: list[tuple[int, int, int]] = []
-        rows = self._db.execute(
-            "SELECT sequence, subject, ok, size, quarantined IS NULL, body LIKE ? FROM alert ORDER BY sequence",
-            (f'%"status": "{FLAPPING_STATUS}"%',),
-        )
-        for sequence, subject, ok, each, sound, flapping in rows:
-            if not sound:
-                before.pop(subject, None)
-            elif not ok:
-                opened = (subject not in before or before[subject][0] < 0) and not flapping
-                before[subject] = (sequence, each, opened)
-            else:
-                first, first_size, opened = before.get(subject, (-1, 0, False))
-                if first >= 0 and opened:
-                    pairs.append((first, sequence, first_size + each))
-                before[subject] = (-1, 0, False)
-        gone: list[int] = []
-        for first, second, both in sorted(pairs):
-            if count <= self.limits.count and size <= self.limits.bytes:
-                break
-            gone += (first, second)
-            count, size = count - 2, size - both
-        return gone
-
-    def _oldest(self, count: int, size: int) -> list[int]:
-        gone: list[int] = []
-        for sequence, each in self._db.execute("SELECT sequence, size FROM alert ORDER BY sequence"):
-            if count <= self.limits.count and size <= self.limits.bytes:
-                break
-            gone.append(sequence)
-            count, size = count - 1, size - each
-        return gone
+        return storebounds.too_old(self._db, self.limits, boot_id(), self._clock)
 
     def _drop(self, sequences: list[int], reason: str) -> None:
         if not sequences:
             return
         self._db.executemany("DELETE FROM alert WHERE sequence = ?", ((each,) for each in sequences))
-        for first, last in ranges(sequences):
+        for first, last in storebounds.ranges(sequences):
             self._note_gap(first, last, reason, dropped=last - first + 1)
         log.warn(f"{len(sequences)} alerts that could not be sent were given up: {reason}")
 
@@ -583,17 +453,6 @@ class Store:
             )
 
 
-def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """Numbers as contiguous ranges: 1 2 3 7 is (1, 3), (7, 7)."""
-    out: list[tuple[int, int]] = []
-    for each in sorted(numbers):
-        if out and out[-1][1] + 1 == each:
-            out[-1] = (out[-1][0], each)
-        else:
-            out.append((each, each))
-    return out
-
-
 def _redact(alert: Alert) -> Alert:
     from vedette.agent import redact  # not by the uplink, which adds no alert
 
@@ -603,11 +462,6 @@ def _redact(alert: Alert) -> Alert:
 def boot_id() -> str:
     """Names this boot of the machine. Source: random(4)."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _signed(value: int) -> int:
-    """SQLite has signed 64-bit integers, the kernel unsigned inode numbers."""
-    return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def _unsigned(value: int) -> int:

@@ -3,7 +3,7 @@
 from fake_server import ALERT, Asked, FakeServer, Reply
 from sandbox_device import Device
 
-from vedette.agent.store import Limits
+from vedette.agent.storebounds import Limits
 from vedette.agent.uplink.reports import GAPS_PATH
 
 
