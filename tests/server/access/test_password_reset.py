@@ -253,3 +253,12 @@ def test_pages_confirm_an_address(server: RealServer, admin: httpx.Client, mailb
     assert client.post("/verify-email", data={"secret": secret}, headers=FORM).status_code == 200
     assert admin.get(ME).json()["verified"] is True
     assert client.post("/verify-email", data={"secret": secret}, headers=FORM).status_code == 400
+
+
+def test_who_is_invited_chooses_a_password_himself(server: RealServer, admin: httpx.Client, mailbox: Mailbox) -> None:
+    new = {"email": "new@example.com", "roles": [], "send_reset_password": True}
+    assert admin.post("/api/management/v1/useradm/users", json=new).status_code == 201
+    message = mail(server, mailbox)
+    assert message["to"] == "new@example.com"
+    assert complete(server, secret_in(message)).status_code == 202
+    assert server.client(server.login("new@example.com", NEW)).get(ME).json()["roles"] == []

@@ -71,6 +71,7 @@ def test_a_tenant_is_made_seen_changed_and_removed(server: RealServer, provider:
         ({"admin": {"email": "x"}}, 422, "email: must be a valid email address"),
         ({"admin": {"email": "new@example.com", "password": "short"}}, 422, "password: must be minimum"),
         ({"admin": {"email": "dave@example.com", "password": PASSWORD}}, 422, "user with a given email already exists"),
+        ({"admin": {"email": "new@example.com"}}, 422, "this server has no mail server"),
         ({"device_limit": -1}, 422, "device_limit: give 0"),
         ({"users": [{"email": "dave@example.com"}]}, 422, "'dave@example.com' is no user of this tenant"),
         ({"users": [{"email": "bob@example.com", "role": "KING"}]}, 422, "there is no role 'KING' in a new tenant"),

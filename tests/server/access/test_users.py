@@ -50,6 +50,7 @@ def test_a_user_is_made_seen_changed_and_removed(server: RealServer, admin: http
         ({"email": "a@" + "b" * 260, "password": PASSWORD}, 422, "email: must be a valid email address"),
         ({"email": EMAIL, "password": PASSWORD}, 422, "user with a given email already exists"),
         ({"email": "b@example.com", "password": PASSWORD, "roles": ["KING"]}, 422, "there is no role 'KING'"),
+        ({"email": "b@example.com", "send_reset_password": True}, 422, "this server has no mail server"),
         ({"email": "b@example.com"}, 400, "invalid request body: Object missing required field `password`"),
         ({"email": 5, "password": PASSWORD}, 400, "invalid request body: Expected `str`, got `int` - at `$.email`"),
     ],

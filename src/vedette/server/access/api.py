@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vedette.errors import Invalid, Unauthenticated
-from vedette.server.access import service
+from vedette.server.access import password_reset, service
 from vedette.server.access.permissions import ANYBODY
 from vedette.server.access.roles import ADMIN
 from vedette.server.access.service import User
@@ -29,11 +29,12 @@ class LoginBody(msgspec.Struct):
 
 
 class NewUser(msgspec.Struct):
-    """A user to be made."""
+    """A user to be made; without a password, he is mailed a link to choose one."""
 
     email: str
-    password: str
+    password: str | None = None
     roles: list[str] | None = None
+    send_reset_password: bool | None = None
 
 
 class UserUpdate(msgspec.Struct):
@@ -103,8 +104,13 @@ async def list_users(request: Request, caller: Caller) -> Response:
 
 async def add_user(request: Request, caller: Caller) -> Response:
     new = await decode(request, NewUser)
-    roles = [ADMIN] if new.roles is None else new.roles
-    user = await service.create_user(services(request), caller.scope, new.email, new.password, roles, by=caller)
+    if new.password is None and not new.send_reset_password:
+        raise Invalid("invalid request body: Object missing required field `password`")
+    use, roles = services(request), [ADMIN] if new.roles is None else new.roles
+    password = password_reset.nobodys(use) if new.password is None else new.password
+    user = await service.create_user(use, caller.scope, new.email, password, roles, by=caller)
+    if new.send_reset_password:
+        password_reset.invite(use, user.email)
     return Response(status_code=201, headers={"Location": f"{USERADM}/users/{user.id}"})
 
 

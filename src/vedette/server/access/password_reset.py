@@ -9,10 +9,11 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final, Literal
 
-from vedette.errors import DeliveryFailed, Invalid, Unacceptable, VedetteError
+from vedette.errors import Busy, DeliveryFailed, Invalid, Unacceptable, VedetteError
 from vedette.server.access import personal_tokens, recovery_store, store
 from vedette.server.access.limits import neighbourhood
 from vedette.server.access.password_mail import compose
@@ -53,6 +54,23 @@ def start(services: Services, purpose: Purpose, email: str, address: str) -> Non
         services.letters.ask(Wish(purpose, email))
     else:
         log.warning("a mail about a password is wanted, but there is no mail server: see the setting smtp")
+
+
+def nobodys(services: Services) -> str:
+    """A password that nobody knows, for a user who is to choose his own by a link that is mailed to him.
+
+    Raises:
+        Unacceptable: no mail leaves this server.
+    """
+    if not services.settings.smtp:
+        raise Unacceptable("this server has no mail server, so nobody can choose a password by mail; give one")
+    return secrets.token_urlsafe(32)
+
+
+def invite(services: Services, email: str) -> None:
+    """Have a link mailed to a new user by which he chooses a password. If it cannot wait, he asks for it himself."""
+    with suppress(Busy):
+        services.letters.ask(Wish("password", email))
 
 
 async def complete_password(services: Services, secret: str, password: str, address: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Final
 from uuid import uuid4
 
 from vedette.errors import Conflict, Denied, Invalid, NotFound, Unacceptable, Unauthenticated, VedetteError
-from vedette.server.access import role_service, service, store, tenant_store, user_tokens
+from vedette.server.access import password_reset, role_service, service, store, tenant_store, user_tokens
 from vedette.server.access.passwords import check_rules
 from vedette.server.access.permissions import FORBIDDEN
 from vedette.server.access.permissions_table import ROLES
@@ -40,7 +39,7 @@ class NewTenant:
     name: str
     device_limit: int = 0
     admin_email: str
-    admin_password: str | None = None  # None: one of the provider's own users, or somebody who asks for one by mail
+    admin_password: str | None = None  # None: one of the provider's own users, or somebody who chooses it by mail
     users: Sequence[tuple[str, str]] = ()  # e-mail addresses of the provider's own users, and their roles there
 
 
@@ -114,7 +113,7 @@ async def create_child(services: Services, caller: Caller, new: NewTenant) -> Te
     _check_limit(new.device_limit)
     if len(new.users) > MAX_AT_ONCE:
         raise Unacceptable(f"name at most {MAX_AT_ONCE} users at once")
-    email = service.check_email(new.admin_email)
+    email, password = service.check_email(new.admin_email), ""
     own = {each.lower(): await _own_user(services, caller.scope, each) for each in (email, *dict(new.users))}
     for address, role in new.users:
         if own[address.lower()] is None:
@@ -122,8 +121,8 @@ async def create_child(services: Services, caller: Caller, new: NewTenant) -> Te
         if role not in ROLES:
             raise Unacceptable(f"there is no role {role[:80]!r} in a new tenant")
     if own[email] is None:
-        if new.admin_password is not None:
-            check_rules(new.admin_password, email)
+        password = password_reset.nobodys(services) if new.admin_password is None else new.admin_password
+        check_rules(password, email)
         if await services.db.read(SYSTEM, tenant_store.email_known, email):
             raise Unacceptable(service.TAKEN)
     made = await service.create_tenant(
@@ -132,9 +131,9 @@ async def create_child(services: Services, caller: Caller, new: NewTenant) -> Te
     there = UserScope(made.id)
     try:
         if own[email] is None:
-            # Nobody knows this password: he asks for one of his own by mail.
-            password = new.admin_password or secrets.token_urlsafe(32)
             await service.create_user(services, there, email, password, [ADMIN], by=caller)
+            if new.admin_password is None:
+                password_reset.invite(services, email)
         members = [(row["id"], ADMIN) for row in (own[email],) if row is not None]
         members += [(row["id"], role) for address, role in new.users if (row := own[address.lower()]) is not None]
         for user_id, role in members:
