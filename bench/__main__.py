@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import ingest, management, peers, results, road, scan, wrk
+from bench import ingest, management, peers, results, road, scan, weight, wrk
 from bench.markdown import table
 from vedette.demo.stage import Stage
 
@@ -160,6 +160,7 @@ PARTS: Final[dict[str, Callable[[Stage], list[str]]]] = {
     "intake": of_the_intake,
     "devices": of_the_devices,
     "management": management.measure,
+    "weight": weight.measure,
     "peers": peers.measure,
     "scan": scan.measure,
 }
