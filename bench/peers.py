@@ -1,4 +1,4 @@
-"""Side by side with what a user would take instead: latency, idle weight, sustained rate, start-up, writes per alert.
+"""Side by side with what a user would take instead: latency, idle weight, start-up. Rate and writes: `following`.
 
 Every program gets the same lines in the same files, in one run on one machine. The monitor's figures hold more than
 those of the others: what it announces is on disk, synced, with its context, so that it survives a power cut; they pass
@@ -6,16 +6,15 @@ the line on. So its latency is given twice, with its store on the disk and with 
 """
 
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from bench import rivals, writes
+from bench import rivals
+from bench.following import prime, samples, spread
 from bench.markdown import table
 from bench.places import fresh, log_files, some_place
-from bench.rivals import RIVALS, Rival, Running, address, hit, only
+from bench.rivals import RIVALS, Rival, Running, address, only
 from vedette.demo.stage import Stage
 
 MANY = 1000
@@ -23,8 +22,6 @@ MANY = 1000
 SAMPLES, ROUND = 200, 10
 IDLE_S = 60
 IDLE_FILES, IDLE_CHECKS = 100, 50
-RATE_MB = 1000
-RATE_WRITERS = (1, 16)
 WITHIN_S = 30.0
 
 
@@ -41,9 +38,7 @@ def measure(stage: Stage) -> list[str]:
         *lines,
         *_latency(stage, present),
         *_idle(stage, present),
-        *_rate(stage),
         *_start(stage, present),
-        *writes.measure(stage),
     ]
 
 
@@ -65,62 +60,28 @@ def _latency(stage: Stage, present: Sequence[Rival]) -> list[str]:
                     running = rivals.vedette(fresh(place), checks)
                     try:
                         if running.wait_for(f"watching {len(checks)} checks", WITHIN_S):
-                            taken += _samples(running, files, numbers[:SAMPLES], 0.01)
+                            taken += samples(running, files, numbers[:SAMPLES], 0.01)
                     finally:
                         running.stop()
-            rows.append((name, count, *_spread(taken)))
+            rows.append((name, count, *spread(taken)))
         for rival in present:
             with some_place(stage) as place:
                 files = log_files(place, count)
                 running = rival.start(fresh(place), files, [rivals.PATTERN])
                 try:
-                    ready = all(_prime(running, path, 9000 + 100 * n) for n, path in enumerate({files[0], files[-1]}))
-                    taken = _samples(running, files, range(rival.samples), rival.rests_s) if ready else []
+                    ready = all(prime(running, path, 9000 + 100 * n) for n, path in enumerate({files[0], files[-1]}))
+                    taken = samples(running, files, range(rival.samples), rival.rests_s) if ready else []
                 finally:
                     running.stop()
-            rows.append((rival.name, count, *_spread(taken)))
+            rows.append((rival.name, count, *spread(taken)))
     return [
         "### From the write of a line to its detection",
         "",
         f"One line at a time, into each file in turn. The monitor has {ROUND} checks on one file, or one on each of",
         f"{MANY}; the others have one pattern. Expected: median < 0.5 ms, p99 < 5 ms.",
         "",
-        *table("program | files | samples | median ms | p99 ms", *rows),
+        *table("program | files | samples | median ms | p99 ms | most ms", *rows),
     ]
-
-
-def _samples(running: Running, files: Sequence[Path], numbers: Iterable[int], rest_s: float) -> list[float]:
-    """Seconds, each from the write to the announcement; those that never came are left out, and missed in the count."""
-    taken = []
-    for number in numbers:
-        path = files[number % len(files)]
-        time.sleep(rest_s)
-        with path.open("ab", buffering=0) as file:
-            begun = time.monotonic()
-            file.write(hit(number).encode())
-            if running.wait_for(running.announced(number), WITHIN_S):
-                taken.append(time.monotonic() - begun)
-    return taken
-
-
-def _prime(running: Running, path: Path, number: int) -> bool:
-    """Write lines into a file until the program has announced one of them: now it is at work."""
-    for attempt in range(int(rivals.START_WITHIN_S / 2)):
-        with path.open("ab", buffering=0) as file:
-            file.write(hit(number + attempt).encode())
-        if running.wait_for(address(number + attempt), 2):
-            return True
-        if running.processes[0].poll() is not None:
-            return False
-    return False
-
-
-def _spread(taken: Sequence[float]) -> tuple[object, ...]:
-    if not taken:
-        return (0, "did not start", "")
-    ordered = sorted(taken)
-    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-    return (len(taken), f"{statistics.median(ordered) * 1000:.2f}", f"{p99 * 1000:.1f}")
 
 
 # -- (c) idle ----------------------------------------------------------------------------------------------------------
@@ -148,7 +109,7 @@ def _idle(stage: Stage, present: Sequence[Rival]) -> list[str]:
                     files = log_files(place, count)
                     running = rival.start(fresh(place), files, patterns)
                     runs.append((rival.name, count, len(patterns), running))
-                    _prime(running, files[-1], 9000)
+                    prime(running, files[-1], 9000)
             time.sleep(15)  # what was started settles
             before = [running.cost() for *_, running in runs]
             time.sleep(IDLE_S)
@@ -176,73 +137,6 @@ def _idle(stage: Stage, present: Sequence[Rival]) -> list[str]:
         "",
         *table("program | files | checks or patterns | CPU s | wake-ups | RSS MB | PSS MB", *rows),
     ]
-
-
-# -- (d) sustained rate ------------------------------------------------------------------------------------------------
-
-WRITER = """
-import os, sys
-path, megabytes, last = sys.argv[1], float(sys.argv[2]), sys.argv[3]
-line = b"Nov 23 09:31:15 host app[4242]: request 7f3a served in 12 ms, nothing to be seen here, going on with it\\n"
-block = line * (65536 // len(line))
-fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-for _ in range(int(megabytes * 1e6 / len(block))):
-    os.write(fd, block)
-os.write(fd, last.encode() + b"\\n")
-"""
-
-
-def _rate(stage: Stage) -> list[str]:
-    rows = []
-    for writers in RATE_WRITERS:
-        figures = []
-        for name in ("vedette", "tail"):
-            stage.say(f"sustained rate, {writers} writers, {name} ...")
-            with some_place(stage, memory=True) as place:
-                files = log_files(place, writers)
-                if name == "vedette":
-                    checks = [(f"hit-{number}", rivals.PATTERN, path) for number, path in enumerate(files)]
-                    running = rivals.vedette(fresh(place), checks)
-                    running.wait_for(f"watching {len(checks)} checks", WITHIN_S)
-                else:
-                    running = rivals.tail_grep(fresh(place), files, [rivals.PATTERN])
-                    _prime(running, files[-1], 9000)
-                try:
-                    figures.append(_flood(running, files))
-                finally:
-                    running.stop()
-        (rate, rss), (other, _) = figures
-        rows.append((writers, f"{rate:.0f}", f"{other:.0f}", f"{rate / other:.1f}", f"{rss:.1f}"))
-    return [
-        "### Sustained: writers at full speed until everything is read",
-        "",
-        f"{RATE_MB} MB in all, in memory; writers and readers share the cores; the last line of each file matches.",
-        "Expected: twice.",
-        "",
-        *table(
-            "writers | **vedette** MB/s | `tail -F`, `grep --line-buffered` MB/s | ratio | most RSS of vedette MB",
-            *rows,
-        ),
-    ]
-
-
-def _flood(running: Running, files: Sequence[Path]) -> tuple[float, float]:
-    """MB/s until the last line of every file is announced, and the most RSS on the way, MB."""
-    begun = time.monotonic()
-    share = RATE_MB / len(files)
-    writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, path, str(share), hit(number).strip()])
-        for number, path in enumerate(files)
-    ]
-    rss, left = 0.0, {running.announced(number) for number in range(len(files))}
-    while left and time.monotonic() < begun + 120:
-        rss = max(rss, running.cost().rss_mb)
-        running.wait_for("\0", 0.05)  # never comes: collects what is announced
-        left = {each for each in left if each.encode() not in running.seen}
-    seconds = time.monotonic() - begun
-    for writer in writers:
-        writer.wait()
-    return (RATE_MB / seconds if not left else 0.0), rss
 
 
 # -- (e) start-up ------------------------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def _fifo(directory: Path) -> tuple[Path, int]:
 # -- one each ----------------------------------------------------------------------------------------------------------
 
 
-def vedette(directory: Path, checks: Sequence[tuple[str, str, Path]]) -> Running:
+def vedette(directory: Path, checks: Sequence[tuple[str, str, Path]], *, module: str = "vedette.agent") -> Running:
     """`checks`: name, pattern and file of each. Announces what it has raised, after it is on disk."""
     paths = Paths(directory)
     for name, pattern, path in checks:
@@ -163,11 +163,11 @@ def vedette(directory: Path, checks: Sequence[tuple[str, str, Path]]) -> Running
         ]
         checkfiles.create(paths, "log", name, values)
         checkfiles.enable(paths, "log", name)
-    return start_daemon(directory)
+    return start_daemon(directory, module)
 
 
-def start_daemon(directory: Path) -> Running:
-    running = _piped(sys.executable, "-m", "vedette.agent", "--root", directory)
+def start_daemon(directory: Path, module: str = "vedette.agent") -> Running:
+    running = _piped(sys.executable, "-m", module, "--root", directory)
     running.announced = lambda number: f"(log_hit-{number})"
     return running
 
