@@ -36,9 +36,9 @@ COOL_S: Final = 0.1
 MAX_APART: Final = 64
 """Commits with the places of some checks before one with all: after a crash so many places may have to be read from."""
 
-TURN_S: Final = 0.01
+TURN_S: Final = 0.005
 """One source is searched for so long before another has its turn."""
-SEARCH_S: Final = 0.0025
+SEARCH_S: Final = 0.001
 """Nothing more is read so short before the end of a turn: what is searched then would wait, in memory, for the next."""
 ROUND_S: Final = 0.02
 """All of them together for so long before timers and other checks have theirs."""
@@ -143,6 +143,7 @@ class Reading:
         self._asked: dict[Source, _Asked] = {}
         self._searches: dict[Source, _Search] = {}  # under way; the source is not read on meanwhile
         self._ready: dict[Source, None] = {}
+        self._onward: dict[Source, None] = {}  # those that had their turn and need another
         self._cooling: dict[Source, bool] = {}  # True: it became ready while it cooled
         self._pump_planned = False
         self._dirty: set[str] = set()  # checks that have read on since their places were saved
@@ -196,11 +197,14 @@ class Reading:
         if all(each.source is not reader.source for each in self._readers.values()):
             self._sources.pop(_name(reader.check)).close()
             self._ready.pop(reader.source, None)
+            self._onward.pop(reader.source, None)
             self._cooling.pop(reader.source, None)
             self._new.pop(reader.source, None)
 
     def close(self) -> None:
         """Stop reading and save the places. What is still searched is read again next time."""
+        for source in self._new.keys() - self._searches.keys():  # stopped so soon that it was not looked for
+            self._find(source)
         self._save()
         self._searches = {}
         for source in self._sources.values():
@@ -236,7 +240,8 @@ class Reading:
             return
         clock = self._loop.clock
         over_s = clock.elapsed() + ROUND_S
-        ready, self._ready = self._ready, {}
+        # What has come just now is before what is read on anyway.
+        ready, self._ready, self._onward = self._ready | self._onward, {}, {}
         handled: list[Source] = []
         hot: set[Source] = set()
         changed = False
@@ -250,16 +255,17 @@ class Reading:
             changed |= news
             if some:
                 hot.add(source)
-        if self._note_new(handled) or changed:
+        self._note_new(handled)
+        if changed or self._places:
             self._commit()
         for source in handled:
             if source in self._searches or source.more:
-                self._on_ready(source)
+                self._onward[source] = None
             elif source in hot:
                 self._cool(source)
             if isinstance(source, ManySource) and source not in self._searches:
                 self._forget_over(source)
-        if self._ready:
+        if self._ready or self._onward:
             self._plan_pump()
 
     def _turn(self, source: Source, until_s: float) -> tuple[bool, bool]:
@@ -278,9 +284,15 @@ class Reading:
                 break
         return some, changed
 
-    def _note_new(self, handled: list[Source]) -> bool:
+    def _find(self, source: Source) -> None:
+        """Note where reading of a new file begins: we may be stopped while its first lines are searched."""
+        if isinstance(source, FileSource):
+            source.find()
+            places = _places(self._new[source], source)
+            self._places |= {key: place for key, place in places.items() if place is not None}
+
+    def _note_new(self, handled: list[Source]) -> None:
         """A file found for the first time is noted at once, so that it is known by whatever name when we come back."""
-        found = False
         for source in handled:
             if source in self._searches:
                 continue
@@ -288,19 +300,17 @@ class Reading:
                 if source.news:
                     keys = {key for key, reader in self._readers.items() if reader.source is source}
                     self._places |= _places(keys, source)
-                    found = True
             elif source in self._new:
                 places = {key: place for key, place in _places(self._new[source], source).items() if place is not None}
-                if places:
-                    self._places |= places
-                    self._new[source] -= places.keys()
-                    found = True
+                self._places |= places
+                self._new[source] -= places.keys()
                 if not self._new[source]:
                     del self._new[source]
-        return found
 
     def _begin(self, source: Source) -> _Search | None:
         """Take a step of the source; None when it has brought nothing."""
+        if source in self._new:
+            self._find(source)
         reads = source.step()
         if not reads:
             return None

@@ -112,6 +112,11 @@ class Cursor:
             now.note_time()
         return out
 
+    def find(self) -> None:
+        """Open the file, if that has not been done; nothing is read."""
+        if self.now is None:
+            self._open_first()
+
     def suspect(self) -> bool:
         """All was read, and it was written since without growing: remember that for `settle`."""
         if self.now is None or self.more or not self.now.touched():

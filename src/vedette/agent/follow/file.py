@@ -171,6 +171,11 @@ class FileSource:
         self._awake.note(self)
         return out
 
+    def find(self) -> None:
+        """Open the file, if that has not been done: it has a place from then on. Nothing is read."""
+        for cursor in self._cursors:
+            cursor.find()
+
     def _event_over(self, generation: Generation) -> None:
         generation.end_event()
         self._on_ready(self)
