@@ -141,8 +141,8 @@ def measure(stage: Stage) -> list[str]:
         ),
         *(f"- {each}" for each in short),
         "",
-        f"Load average {before:.1f} before, {os.getloadavg()[0]:.1f} after: where other work keeps the processors busy, the",
-        "threads of Vedette lose more by it than the one of ripgrep; the ratio by CPU time stands beside.",
+        f"Load average {before:.1f} before, {os.getloadavg()[0]:.1f} after: where other work keeps the processors",
+        "busy, the threads of Vedette lose more by it than the one of ripgrep; so the ratio by CPU time stands beside.",
         "",
     ]
 
