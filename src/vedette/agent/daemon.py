@@ -5,6 +5,7 @@ One per root: the pid file is locked as long as the process lives, so a file tha
 
 import fcntl
 import os
+import resource
 import signal
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,8 @@ RESCAN_S: Final = 0.1
 """Changes of check files within this time are looked at together."""
 TRIM_S: Final = 3.0
 """After the start there is more memory in our hands than ever again: given back once the first reading is done."""
+FILES: Final = 32_768
+"""May be open at once."""
 STOP_S: Final = 3.0
 """What the uplink may take to finish when the daemon stops."""
 
@@ -43,6 +46,7 @@ def run(root: Path | None) -> int:
         Unavailable: the store or the pid file cannot be used.
     """
     lean.settle()
+    _allow_files()
     notifier = Notifier()
     paths, settings = settings_file.load(root)
     lock = _lock(paths.pid_file)
@@ -200,6 +204,14 @@ class _Daemon:
         self._loop.call_later(STOP_S, self._host.kill_all)
         self._loop.call_later(STOP_S + KILL_AFTER_S, self._loop.stop)
         self._host.when_idle(self._loop.stop)
+
+
+def _allow_files() -> None:
+    """Each followed file is open; a login shell allows 1024, but more to whom asks."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _lock(path: Path) -> int:
