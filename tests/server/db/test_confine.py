@@ -8,6 +8,7 @@ from dialects import Opened
 
 from vedette.server.db import SYSTEM, Database, DeviceScope, Tx, UserScope
 from vedette.server.db.core import bound, confine, kind_of
+from vedette.server.db.macros import POSTGRESQL, SQLITE, check_common, expand, numbered
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,61 @@ def test_a_statement_that_could_reach_too_far_cannot_run(kind: Any, sql: str) ->
 )
 def test_a_statement_within_its_scope_runs(kind: Any, sql: str) -> None:
     assert "{visible}" not in confine(sql, kind)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT OR IGNORE INTO t (a) VALUES (:a)",
+        "UPDATE OR REPLACE t SET a = 1",
+        "SELECT rowid FROM t",
+        "SELECT IFNULL(a, b) FROM t",
+        "SELECT a FROM t WHERE a GLOB 'x*'",
+        "SELECT a FROM t WHERE a IN (SELECT value FROM json_each(:a))",
+        "SELECT id FROM user",
+        'SELECT user.id FROM "user"',
+        "SELECT a FROM t WHERE :a IS NULL OR a = :a",
+        "SELECT a FROM t WHERE 1",
+        "SELECT a FROM t WHERE a = 1 AND 0",
+        "SELECT a FROM t WHERE a LIKE 'x%'",
+        "SELECT :a::text",
+    ],
+)
+def test_what_one_dialect_alone_understands_is_found_on_every_one(sql: str) -> None:
+    with pytest.raises(RuntimeError, match="not every database takes"):
+        check_common(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'SELECT "user".id FROM "user" WHERE a = 1 AND b != 0 AND user_id = :user',
+        "SELECT a FROM t WHERE a {like} :a ESCAPE '\\' ORDER BY json",
+        "SELECT a FROM t WHERE CAST(:a AS text) IS NULL OR NOT 0 = a",
+        "INSERT INTO user_setting (a) VALUES (:a) ON CONFLICT DO NOTHING",
+    ],
+)
+def test_the_common_subset(sql: str) -> None:
+    assert check_common(sql) == sql
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected", "names"),
+    [
+        ("SELECT :b, :a, :b", "SELECT $1, $2, $1", ("b", "a")),
+        ("SELECT ':a', 'it''s :b' || :c", "SELECT ':a', 'it''s :b' || $1", ("c",)),
+        ("SELECT 1", "SELECT 1", ()),
+    ],
+)
+def test_names_become_numbers(sql: str, expected: str, names: tuple[str, ...]) -> None:
+    assert numbered(sql) == (expected, names)
+
+
+def test_an_unknown_macro_is_found() -> None:
+    for dialect in (SQLITE, POSTGRESQL):
+        with pytest.raises(RuntimeError, match=r"unknown macro \{what:ids\}"):
+            expand("SELECT 1 FROM t WHERE id IN {what:ids}", dialect)
+    assert SQLITE.keys() == POSTGRESQL.keys()
 
 
 DEVICES = [("t1", "d1", "north"), ("t1", "d2", "south"), ("t1", "d3", None), ("t2", "d4", "north")]

@@ -87,7 +87,7 @@ async def test_two_servers_that_read_decide_and_write_lose_nothing(url: str) -> 
         await tx.execute("UPDATE server_secret SET value = :value WHERE name = 'sum'", value=str(value + 1))
 
     async def only_once(tx: Tx, name: str) -> bool:
-        if await tx.value("SELECT count(*) FROM server_secret WHERE name LIKE 'once%'"):
+        if await tx.value("SELECT count(*) FROM server_secret WHERE name {like} 'once%'"):
             return False
         await put(tx, f"once by {name}")
         return True

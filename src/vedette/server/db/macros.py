@@ -15,7 +15,25 @@ Dialect = Mapping[str, Macro]
 """Macros by name; each is given what stands behind the colon."""
 
 KEY: Final = 128  # characters of a long text in an index; PostgreSQL takes 2,704 bytes for all columns together
+# What one of the dialects does not know, or means differently.
+_FOREIGN: Final = re.compile(
+    r"""\bOR\s+(?:IGNORE|REPLACE|ABORT|FAIL|ROLLBACK)\b|\browid\b|\bIFNULL\b|\bGLOB\b|\bgroup_concat\b|\bjson_\w+\s*\("""
+    r"""|\b(?:FROM|JOIN|UPDATE|INTO)\s+user\b|\buser\.|:\w+\s+IS\s+(?:NOT\s+)?NULL|\bWHERE\s+[01]\b|\b(?:AND|OR|NOT)\s+[01]\b(?!\s*[<>=+])"""
+    r"""|\sLIKE\s|::""",
+    re.IGNORECASE,
+)
 _USE: Final = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
+
+
+def check_common(sql: str) -> str:
+    """`sql`, of a store: it runs on every dialect, so far as that can be told.
+
+    Raises:
+        RuntimeError: it says what only one of them understands; an error in the program.
+    """
+    if foreign := _FOREIGN.search(sql):
+        raise RuntimeError(f"statement with {foreign[0].strip()!r}, which not every database takes: {sql}")
+    return sql
 
 
 def expand(sql: str, dialect: Dialect) -> str:

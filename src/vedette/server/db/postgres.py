@@ -20,7 +20,7 @@ from vedette.errors import Busy, Invalid, Unavailable
 from vedette.server.db import units
 from vedette.server.db.core import Item, Kind, Row, Scope, Together, Work, bound, confine, kind_of
 from vedette.server.db.hearing import Hearing
-from vedette.server.db.macros import POSTGRESQL, expand, numbered
+from vedette.server.db.macros import POSTGRESQL, check_common, expand, numbered
 from vedette.server.db.migrations.postgresql import migrate
 from vedette.server.db.postgres_errors import COLLISION, is_trouble, sentence, told
 from vedette.server.db.postgres_notices import Notices, encoded
@@ -66,7 +66,7 @@ log = logging.getLogger(__name__)
 
 @lru_cache(maxsize=4096)
 def _ready(sql: str, kind: Kind) -> tuple[str, tuple[str, ...]]:
-    return numbered(expand(confine(sql, kind), POSTGRESQL))
+    return numbered(expand(confine(check_common(sql), kind), POSTGRESQL))
 
 
 class _PostgresTx:

@@ -21,7 +21,7 @@ from vedette.errors import Busy, Unavailable
 from vedette.server.db import units
 from vedette.server.db.core import Item, Kind, Row, Scope, Together, Work, bound, confine, kind_of
 from vedette.server.db.hearing import Hearing
-from vedette.server.db.macros import SQLITE, expand
+from vedette.server.db.macros import SQLITE, check_common, expand
 from vedette.server.db.migrations import migrate
 from vedette.server.db.regex import register
 from vedette.server.db.units import MAX_GROUP, Unit, deal, together
@@ -39,7 +39,7 @@ WRITER_CACHE_KIB: Final = 16 * 1024
 
 @lru_cache(maxsize=4096)
 def _ready(sql: str, kind: Kind) -> str:
-    return expand(confine(sql, kind), SQLITE)
+    return expand(confine(check_common(sql), kind), SQLITE)
 
 
 class _SqliteTx:
