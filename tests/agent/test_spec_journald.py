@@ -11,6 +11,7 @@ import pytest
 
 ALONE = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--")
 PROGRAM = Path(__file__).with_name("beside_journald.py")
+SEED = 1
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -24,9 +25,8 @@ def real_journald() -> None:
         pytest.skip("this machine gives root no mounts of its own: rotation of a real journal is not tested")
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_rotated_and_vacuumed_nothing_is_lost_or_doubled(seed: int) -> None:
-    done = subprocess.run([*ALONE, sys.executable, PROGRAM, str(seed)], capture_output=True, text=True, timeout=180)
+def test_rotated_and_vacuumed_nothing_is_lost_or_doubled() -> None:
+    done = subprocess.run([*ALONE, sys.executable, PROGRAM, str(SEED)], capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert len(told["written"]) > 50

@@ -10,8 +10,8 @@ def test_a_hard_life() -> None:
 
 
 def test_a_hard_life_of_events() -> None:
-    live(EventfulLife, examples=40)
+    live(EventfulLife, examples=25)
 
 
 def test_hard_lives_in_a_directory() -> None:
-    live(ManyLives, examples=40)
+    live(ManyLives, examples=25)
