@@ -28,7 +28,7 @@ def every() -> Iterator[tuple[str, str]]:
         for method in handlers or ("GET",):
             yield method, route.path  # type: ignore[attr-defined]
     for path, app in hot_paths().items():
-        for method in app._handlers:  # type: ignore[attr-defined]
+        for method in app.handlers:  # type: ignore[attr-defined]
             yield method, path
 
 

@@ -48,7 +48,7 @@ def every() -> Iterator[tuple[str, str]]:
         for method in getattr(route.app, "_handlers", ("GET",)):
             yield route.path, method
     for path, app in hot_paths().items():
-        for method in app._handlers:  # type: ignore[attr-defined]
+        for method in app.handlers:  # type: ignore[attr-defined]
             yield path, method
 
 

@@ -4,6 +4,7 @@ Authentication, limits and errors are dealt with here, so that a handler is one 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -47,20 +48,21 @@ def user_route(
     """
 
     def with_caller(handler: UserHandler) -> PublicHandler:
+        @wraps(handler)  # with what it says of itself, for openapi
         async def answer(request: Request) -> Response:
             return await handler(request, await caller_of(request, needs))
 
         return answer
 
     wrapped = {method: with_caller(handler) for method, handler in handlers.items()}
-    return Route(path, _Endpoint(wrapped, refused, consumes, needs))
+    return Route(path, Endpoint(wrapped, refused, consumes, needs, for_users=True))
 
 
 def public_route(
     path: str, handlers: Mapping[str, PublicHandler], *, refused: Refused | None = None, consumes: str = JSON_TYPE
 ) -> Route:
     """A route for anybody; see `user_route`."""
-    return Route(path, _Endpoint(handlers, refused, consumes))
+    return Route(path, Endpoint(handlers, refused, consumes))
 
 
 def services(request: Request) -> Services:
@@ -157,13 +159,21 @@ def _netloc(url: str) -> str:
         return ""
 
 
-class _Endpoint:
+class Endpoint:
     """An ASGI application for one path."""
 
     def __init__(
-        self, handlers: Mapping[str, PublicHandler], refused: Refused | None, consumes: str, needs: Call | None = None
+        self,
+        handlers: Mapping[str, PublicHandler],
+        refused: Refused | None,
+        consumes: str,
+        needs: Call | None = None,
+        *,
+        for_users: bool = False,
     ) -> None:
         self.needs = needs
+        self.for_users = for_users
+        self.handlers = handlers  # as they were given: without HEAD
         self._handlers = dict(handlers)
         if "GET" in handlers:
             self._handlers.setdefault("HEAD", handlers["GET"])

@@ -37,11 +37,11 @@ class DevicePath:
     """An ASGI application; see `server.http.routes` for its slower and richer brother for people."""
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
-        self._handlers = handlers
+        self.handlers = handlers
         self._allow = {"Allow": ", ".join(sorted({*handlers, "OPTIONS"}))}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handler = self._handlers.get(scope["method"])
+        handler = self.handlers.get(scope["method"])
         try:
             if handler is None:
                 response = self._other(scope)
