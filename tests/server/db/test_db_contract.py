@@ -111,7 +111,7 @@ def test_different_scopes_are_never_served_together(opened: Opened) -> None:
     opened.run(test)
 
 
-def test_after_commit_means_durable(opened: Opened) -> None:
+def test_what_is_announced_is_durable(opened: Opened) -> None:
     """What is told after the commit is seen by others; what failed is never told."""
 
     async def test(db: Database) -> None:
@@ -122,8 +122,10 @@ def test_after_commit_means_durable(opened: Opened) -> None:
             told.append(name)
             looks.append(asyncio.create_task(db.read(SYSTEM, names)))
 
+        db.hear("told", tell, lambda: None)
+
         async def work(tx: Tx, name: str, fail: bool) -> None:
-            tx.after_commit(lambda: tell(name))
+            tx.announce("told", name)
             await put(tx, name)
             if fail:
                 raise Conflict

@@ -216,10 +216,11 @@ async def test_a_full_disk_says_so_and_recovers(url: str) -> None:
         await tx.execute("DROP TRIGGER full_disk ON server_secret")
 
     async def put_and_tell(tx: Tx, name: str) -> None:
-        tx.after_commit(lambda: told.append(name))
+        tx.announce("told", name)
         await put(tx, name)
 
     async with servers(url) as (db,):
+        db.hear("told", told.append, lambda: None)
         await db.write(SYSTEM, full)
         with pytest.raises(Unavailable, match="No space left on device"):
             await db.write(SYSTEM, put_and_tell, "a")

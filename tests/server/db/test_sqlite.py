@@ -114,10 +114,11 @@ def test_a_full_disk_says_so_and_recovers(path: Path) -> None:
     told: list[str] = []
 
     async def put_and_tell(tx: Tx, name: str, value: str) -> None:
-        tx.after_commit(lambda: told.append(name))
+        tx.announce("told", name)
         await put(tx, name, value)
 
     async def test(db: SqliteDatabase) -> None:
+        db.hear("told", told.append, lambda: None)
         await db.write(SYSTEM, put, "before")
         size = max(each.stat().st_size for each in path.parent.iterdir())
         try:

@@ -90,12 +90,9 @@ class Tx(Protocol):
         """Run one change for many rows of parameters."""
         ...
 
-    def after_commit(self, call: Callable[[], None]) -> None:
-        """Call back in the event loop once this is durable; never if it is not. In this process alone."""
-        ...
-
     def announce(self, topic: str, *words: str | None) -> None:
-        """Once this is durable, tell every server process that has the database, this one too: what `hear` asked for.
+        """Once this is durable, and never if it is not, tell every server process that has the database, this one too:
+        `hear` is called in the event loop.
 
         Args:
             topic: a lower-case word of the program.

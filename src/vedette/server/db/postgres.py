@@ -34,6 +34,7 @@ READ_S: Final = 20.0  # then a question is ended: there are few readers, and all
 WRITE_S: Final = 30.0  # then a whole group is given up
 LOCK_WAIT_S: Final = 10
 CONNECT_S: Final = 10.0
+CLOSE_S: Final = 5.0  # then whoever still reads is cut off
 COLLISIONS: Final = 2  # with other processes, in a row; then a group runs alone
 TRIES: Final = 6
 
@@ -72,13 +73,12 @@ def _ready(sql: str, kind: Kind) -> tuple[str, tuple[str, ...]]:
 class _PostgresTx:
     """One transaction on one connection."""
 
-    __slots__ = ("_bound", "_connection", "_kind", "announced", "callbacks")
+    __slots__ = ("_bound", "_connection", "_kind", "announced")
 
     def __init__(self, connection: "Connection | PoolConnectionProxy[Any]", scope: Scope) -> None:
         self._connection = connection
         self._bound = bound(scope)
         self._kind = kind_of(scope)
-        self.callbacks: list[Callable[[], None]] = []
         self.announced: list[tuple[str, tuple[str | None, ...]]] = []
 
     def _run(self, sql: str, params: Mapping[str, object]) -> tuple[str, list[object]]:
@@ -108,9 +108,6 @@ class _PostgresTx:
         values = [{**row, **self._bound} for row in rows]
         if values:
             await self._connection.executemany(text, [[each[name] for name in names] for each in values])
-
-    def after_commit(self, call: Callable[[], None]) -> None:
-        self.callbacks.append(call)
 
     def announce(self, topic: str, *words: str | None) -> None:
         self.announced.append((topic, words))
@@ -216,7 +213,7 @@ class PostgresDatabase:
         await asyncio.gather(self._listening, return_exceptions=True)
         self._drop_writer()
         try:
-            async with asyncio.timeout(READ_S):
+            async with asyncio.timeout(CLOSE_S):
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
@@ -292,7 +289,7 @@ class PostgresDatabase:
                 await self._write_bunch(connection, [unit], announced)
             return
         await connection.execute("RELEASE unit")
-        first.callbacks = [*tx.callbacks, *(partial(self._hearing.tell, topic, words) for topic, words in tx.announced)]
+        first.callbacks = [partial(self._hearing.tell, topic, words) for topic, words in tx.announced]
         announced += (encoded(topic, words) for topic, words in tx.announced)
 
     async def _connected(self) -> "tuple[Connection, bool]":

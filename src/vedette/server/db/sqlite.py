@@ -75,9 +75,6 @@ class _SqliteTx:
         text = _ready(sql, self._kind)
         self._connection.executemany(text, ({**row, **self._bound} for row in rows))
 
-    def after_commit(self, call: Callable[[], None]) -> None:
-        self.callbacks.append(call)
-
     def announce(self, topic: str, *words: str | None) -> None:
         self.callbacks.append(partial(self._hearing.tell, topic, words))  # there is one process
 
