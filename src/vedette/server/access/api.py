@@ -2,7 +2,8 @@
 
 import binascii
 from base64 import b64decode
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final, Literal, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from vedette.server.access.roles import ADMIN
 from vedette.server.access.service import User
 from vedette.server.caller import Caller
 from vedette.server.http import decode, decode_or_none, json_response, public_route, services, user_route
+from vedette.server.openapi.operation import TOKEN, Answer, Parameter, Seconds, Time, operation
 from vedette.wire.outgoing import timestamp
 
 USERADM: Final = "/api/management/v1/useradm"
@@ -53,7 +55,56 @@ class PasswordUpdate(msgspec.Struct):
     current_password: str | None = None
 
 
-_PLAN: Final = {
+class UserAnswer(TypedDict):
+    """A user."""
+
+    id: str
+    email: str
+    created_ts: Time
+    updated_ts: Time
+    verified: bool
+    tfa_status: str
+    roles: Sequence[str]
+    login_ts: NotRequired[Time]
+
+
+class UserLimit(TypedDict):
+    """How many users there are and may be; 0: any number."""
+
+    count: int
+    max: int
+
+
+class LimitsAnswer(TypedDict):
+    """What is limited."""
+
+    users: UserLimit
+
+
+class PlanAnswer(TypedDict):
+    """What can be done with this server, in the words that clients know."""
+
+    name: Literal["enterprise"]
+    display_name: str
+    features: dict[str, bool]
+
+
+class PlanLimits(TypedDict):
+    """-1: there is no limit."""
+
+    devices: int
+    users: int
+    audit_logs_days: int
+
+
+class PlanBinding(TypedDict):
+    """The plan of the tenant."""
+
+    plan: PlanAnswer
+    limits: PlanLimits
+
+
+_PLAN: Final[PlanAnswer] = {
     "name": "enterprise",
     "display_name": "Enterprise",
     "features": {
@@ -69,6 +120,14 @@ _PLAN: Final = {
 }
 
 
+@operation(
+    "Log in: the token of a session",
+    body=LoginBody,
+    body_required=False,
+    answers=TOKEN,
+    errors=(429,),
+    by="password",
+)
 async def login(request: Request) -> Response:
     email, password = _basic(request.headers.get("authorization", ""))
     body = await decode_or_none(request, LoginBody)
@@ -79,11 +138,24 @@ async def login(request: Request) -> Response:
     return Response(token.encode(), headers={"Content-Type": "application/jwt", "Cache-Control": "no-store"})
 
 
+@operation("Log out: the token dies", answers={202: None})
 async def logout(request: Request, caller: Caller) -> Response:
     await service.logout(services(request), caller)
     return Response(status_code=202)
 
 
+@operation(
+    "List users",
+    query=(
+        Parameter("id", "Only these.", list[str]),
+        Parameter("email", "Only those with these addresses.", list[str]),
+        Parameter("created_after", "Only those made at this time or later.", Seconds),
+        Parameter("created_before", "Only those made at this time or earlier.", Seconds),
+        Parameter("updated_after", "Only those changed at this time or later.", Seconds),
+        Parameter("updated_before", "Only those changed at this time or earlier.", Seconds),
+    ),
+    answers=list[UserAnswer],
+)
 async def list_users(request: Request, caller: Caller) -> Response:
     ids, emails = request.query_params.getlist("id"), [each.lower() for each in request.query_params.getlist("email")]
     created_after, created_before = _seconds(request, "created_after"), _seconds(request, "created_before")
@@ -102,6 +174,7 @@ async def list_users(request: Request, caller: Caller) -> Response:
     )
 
 
+@operation("Add a user", body=NewUser, answers={201: Answer(headers=("Location",))}, errors=(422,))
 async def add_user(request: Request, caller: Caller) -> Response:
     new = await decode(request, NewUser)
     if new.password is None and not new.send_reset_password:
@@ -114,10 +187,12 @@ async def add_user(request: Request, caller: Caller) -> Response:
     return Response(status_code=201, headers={"Location": f"{USERADM}/users/{user.id}"})
 
 
+@operation("Show a user, or oneself as `me`", answers=UserAnswer)
 async def get_user(request: Request, caller: Caller) -> Response:
     return json_response(_dump(await service.user(services(request), caller, _whom(request, caller))))
 
 
+@operation("Change a user, or oneself as `me`", body=UserUpdate, answers={204: None}, errors=(422,))
 async def put_user(request: Request, caller: Caller) -> Response:
     body = await decode(request, UserUpdate)
     change = service.UserChange(
@@ -130,6 +205,7 @@ async def put_user(request: Request, caller: Caller) -> Response:
     return Response(status_code=204)
 
 
+@operation("Change one's own password", body=PasswordUpdate, answers={204: None}, errors=(422,))
 async def put_own_password(request: Request, caller: Caller) -> Response:
     body = await decode(request, PasswordUpdate)
     change = service.UserChange(password=body.password, current_password=body.current_password)
@@ -137,20 +213,26 @@ async def put_own_password(request: Request, caller: Caller) -> Response:
     return Response(status_code=204)
 
 
+@operation("Show how many users there may be", answers=LimitsAnswer)
 async def limits(request: Request, caller: Caller) -> Response:
     count = len(await service.users(services(request), caller))
-    return json_response({"users": {"count": count, "max": 0}})  # 0: there is no limit
+    answer: LimitsAnswer = {"users": {"count": count, "max": 0}}  # 0: there is no limit
+    return json_response(answer)
 
 
+@operation("List the plans there are", answers=list[PlanAnswer])
 async def plans(request: Request, caller: Caller) -> Response:
     return json_response([_PLAN])
 
 
+@operation("Show the plan of the tenant", answers=PlanBinding)
 async def plan_binding(request: Request, caller: Caller) -> Response:
     """Everything is there, for everybody; -1 is what clients read as no limit."""
-    return json_response({"plan": _PLAN, "limits": {"devices": -1, "users": -1, "audit_logs_days": 365}})
+    bound: PlanBinding = {"plan": _PLAN, "limits": {"devices": -1, "users": -1, "audit_logs_days": 365}}
+    return json_response(bound)
 
 
+@operation("Remove a user", answers={204: None}, errors=(422,))
 async def delete_user(request: Request, caller: Caller) -> Response:
     await service.remove_user(services(request), caller, _whom(request, caller))
     return Response(status_code=204)
@@ -184,8 +266,8 @@ def _seconds(request: Request, name: str) -> int | None:
     return int(text)
 
 
-def _dump(user: User) -> dict[str, Any]:
-    out: dict[str, Any] = {
+def _dump(user: User) -> UserAnswer:
+    out: UserAnswer = {
         "id": user.id,
         "email": user.email,
         "created_ts": timestamp(user.created_at),

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from vedette.server.access import password_reset
 from vedette.server.http import decode, public_route, services
+from vedette.server.openapi.operation import operation
 
 AUTH: Final = "/api/management/v1/useradm/auth"
 
@@ -33,10 +34,12 @@ class Secret(msgspec.Struct):
     secret_hash: str = ""
 
 
+@operation("Mail a link to choose another password", body=Address, answers={202: None}, errors=(429,))
 async def start_password(request: Request) -> Response:
     return await _start(request, "password")
 
 
+@operation("Mail a link that verifies an address", body=Address, answers={202: None}, errors=(429,))
 async def start_address(request: Request) -> Response:
     return await _start(request, "address")
 
@@ -47,6 +50,7 @@ async def _start(request: Request, purpose: password_reset.Purpose) -> Response:
     return Response(status_code=202)
 
 
+@operation("Choose another password by the mail", body=NewPassword, answers={202: None}, errors=(422, 429))
 async def complete_password(request: Request) -> Response:
     new = await decode(request, NewPassword)
     secret = new.secret or new.secret_hash
@@ -54,6 +58,7 @@ async def complete_password(request: Request) -> Response:
     return Response(status_code=202)
 
 
+@operation("Verify an address by the mail", body=Secret, answers={204: None}, errors=(429,))
 async def complete_address(request: Request) -> Response:
     given = await decode(request, Secret)
     await password_reset.complete_address(services(request), given.secret or given.secret_hash, _address(request))

@@ -1,6 +1,6 @@
 """The JSON of personal access tokens (docs/compatibility.md)."""
 
-from typing import Any, Final
+from typing import Final, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -10,6 +10,7 @@ from vedette.server.access import personal_tokens
 from vedette.server.access.personal_tokens import PersonalToken
 from vedette.server.caller import Caller
 from vedette.server.http import decode, json_response, services, user_route
+from vedette.server.openapi.operation import TOKEN, Time, operation
 from vedette.wire.outgoing import timestamp
 
 PREFIX: Final = "/api/management/v1/useradm/settings/tokens"
@@ -19,26 +20,39 @@ class NewToken(msgspec.Struct):
     """A token to be made."""
 
     name: str
-    expires_in: int | None = None
+    expires_in: int | None = None  # seconds
 
 
+class TokenAnswer(TypedDict):
+    """A personal access token, without itself."""
+
+    id: str
+    name: str
+    created_ts: Time
+    last_used: NotRequired[Time]
+    expiration_date: NotRequired[Time]
+
+
+@operation("List one's personal access tokens", answers=list[TokenAnswer])
 async def list_tokens(request: Request, caller: Caller) -> Response:
     return json_response([_dump(each) for each in await personal_tokens.tokens(services(request), caller)])
 
 
+@operation("Make a personal access token, shown only here", body=NewToken, answers=TOKEN, errors=(409, 422))
 async def add_token(request: Request, caller: Caller) -> Response:
     new = await decode(request, NewToken)
     token = await personal_tokens.create(services(request), caller, new.name, new.expires_in or 0)
     return Response(token.encode(), headers={"Content-Type": "application/jwt", "Cache-Control": "no-store"})
 
 
+@operation("Withdraw a personal access token", answers={204: None})
 async def remove_token(request: Request, caller: Caller) -> Response:
     await personal_tokens.remove(services(request), caller, request.path_params["id"])
     return Response(status_code=204)
 
 
-def _dump(token: PersonalToken) -> dict[str, Any]:
-    out: dict[str, Any] = {"id": token.id, "name": token.name, "created_ts": timestamp(token.created_at)}
+def _dump(token: PersonalToken) -> TokenAnswer:
+    out: TokenAnswer = {"id": token.id, "name": token.name, "created_ts": timestamp(token.created_at)}
     if token.used_at is not None:
         out["last_used"] = timestamp(token.used_at)
     if token.expires_at is not None:

@@ -5,7 +5,7 @@ either path, for clients name them the other way round in places; each path writ
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final, Literal, NotRequired, TypedDict
 from urllib.parse import quote
 
 import msgspec
@@ -18,6 +18,7 @@ from vedette.server.access.permissions import DEVICE_GROUPS, RELEASE_TAGS, Grant
 from vedette.server.access.permissions_table import PERMISSION_SETS
 from vedette.server.caller import Caller
 from vedette.server.http import decode, json_response, page_of, paged, services, user_route
+from vedette.server.openapi.operation import PAGED, Answer, operation, paged_list
 
 V1: Final = "/api/management/v1/useradm"
 V2: Final = "/api/management/v2/useradm"
@@ -60,6 +61,55 @@ class RoleBody(msgspec.Struct):
     permissions: list[PermissionBody] | None = None
 
 
+class ScopeAnswer(TypedDict):
+    """What a permission set is narrowed to."""
+
+    type: Literal["DeviceGroups", "ReleaseTags"]
+    value: list[str]
+
+
+class GrantAnswer(TypedDict):
+    """A permission set of a role."""
+
+    name: str
+    scope: NotRequired[ScopeAnswer]
+
+
+class ObjectAnswer(TypedDict):
+    """What a permission of the older form is about."""
+
+    type: str
+    value: str
+
+
+class PermissionAnswer(TypedDict):
+    """A permission of the older form."""
+
+    action: str
+    object: ObjectAnswer
+
+
+class RoleAnswer(TypedDict):
+    """A role: permission sets on paths of v2; permissions on those of v1, and for what has no other form."""
+
+    name: str
+    description: str
+    permission_sets_with_scope: NotRequired[list[GrantAnswer]]
+    permissions: NotRequired[list[PermissionAnswer]]
+
+
+class PermissionSetAnswer(TypedDict):
+    """What can be allowed under one name."""
+
+    name: str
+    action: str
+    object: str
+    description: str
+    permissions: list[PermissionAnswer]
+    supported_scope_types: list[str]
+
+
+@operation("List roles", query=PAGED, answers=paged_list(RoleAnswer))
 async def list_roles(request: Request, caller: Caller) -> Response:
     page = page_of(request)
     found = await role_service.roles(services(request), caller.scope)
@@ -70,6 +120,7 @@ async def list_roles(request: Request, caller: Caller) -> Response:
     return paged(request, page, [dump(each) for each in shown], len(found))
 
 
+@operation("Add a role", body=RoleBody, answers={201: Answer(headers=("Location",))}, errors=(409, 422))
 async def add_role(request: Request, caller: Caller) -> Response:
     body = await decode(request, RoleBody)
     if body.name is None:
@@ -78,11 +129,13 @@ async def add_role(request: Request, caller: Caller) -> Response:
     return Response(status_code=201, headers={"Location": f"{request.url.path}/{quote(body.name)}"})
 
 
+@operation("Show a role", answers=RoleAnswer)
 async def get_role(request: Request, caller: Caller) -> Response:
     role = await role_service.role(services(request), caller.scope, request.path_params["name"])
     return json_response(_older(role) if request.url.path.startswith(V1) else _dump(role))
 
 
+@operation("Replace a role", body=RoleBody, answers={204: None}, errors=(409, 422))
 async def put_role(request: Request, caller: Caller) -> Response:
     body, name = await decode(request, RoleBody), request.path_params["name"]
     if body.name not in {None, name}:
@@ -91,11 +144,13 @@ async def put_role(request: Request, caller: Caller) -> Response:
     return Response(status_code=204)
 
 
+@operation("Remove a role", answers={204: None}, errors=(409, 422))
 async def delete_role(request: Request, caller: Caller) -> Response:
     await role_service.remove(services(request), caller, request.path_params["name"])
     return Response(status_code=204)
 
 
+@operation("List what can be allowed", answers=list[PermissionSetAnswer])
 async def permission_sets(request: Request, caller: Caller) -> Response:
     return json_response([_dump_set(each) for each in PERMISSION_SETS.values()])
 
@@ -122,22 +177,22 @@ def _grant(body: GrantBody) -> Grant:
             raise Unacceptable(f"there is no scope type {other[:40]!r}, only {DEVICE_GROUPS}, {RELEASE_TAGS}")
 
 
-def _dump(role: Role) -> dict[str, Any]:
-    sets = []
+def _dump(role: Role) -> RoleAnswer:
+    sets: list[GrantAnswer] = []
     for each in role.grants:
-        out: dict[str, Any] = {"name": each.set}
+        grant: GrantAnswer = {"name": each.set}
         if each.groups is not None:
-            out["scope"] = {"type": DEVICE_GROUPS, "value": sorted(each.groups)}
+            grant["scope"] = {"type": DEVICE_GROUPS, "value": sorted(each.groups)}
         elif each.tags is not None:
-            out["scope"] = {"type": RELEASE_TAGS, "value": sorted(each.tags)}
-        sets.append(out)
-    out = {"name": role.name, "description": role.description, "permission_sets_with_scope": sets}
+            grant["scope"] = {"type": RELEASE_TAGS, "value": sorted(each.tags)}
+        sets.append(grant)
+    out: RoleAnswer = {"name": role.name, "description": role.description, "permission_sets_with_scope": sets}
     if role.rules:
         out["permissions"] = [_dump_rule(each) for each in role.rules]  # they have no other form
     return out
 
 
-def _dump_set(value: PermissionSet) -> dict[str, Any]:
+def _dump_set(value: PermissionSet) -> PermissionSetAnswer:
     return {
         "name": value.name,
         "action": value.action,
@@ -186,8 +241,8 @@ def _from_older(permissions: Iterable[PermissionBody]) -> tuple[list[Grant], lis
     return grants, rules
 
 
-def _older(role: Role) -> dict[str, Any]:
-    permissions = []
+def _older(role: Role) -> RoleAnswer:
+    permissions: list[PermissionAnswer] = []
     for grant in role.grants:
         known = PERMISSION_SETS[grant.set]
         if known.action not in _ACTIONS:
@@ -203,7 +258,7 @@ def _older(role: Role) -> dict[str, Any]:
     return {"name": role.name, "description": role.description, "permissions": permissions}
 
 
-def _dump_rule(rule: Permission) -> dict[str, Any]:
+def _dump_rule(rule: Permission) -> PermissionAnswer:
     return {"action": "http", "object": {"type": rule.method, "value": rule.path}}
 
 

@@ -1,7 +1,7 @@
 """The JSON of second factors (docs/compatibility.md)."""
 
 from base64 import b64encode
-from typing import Final
+from typing import Final, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -10,6 +10,7 @@ from starlette.responses import Response
 from vedette.server.access import second_factor, service
 from vedette.server.caller import Caller
 from vedette.server.http import decode, json_response, services, user_route
+from vedette.server.openapi.operation import operation
 
 USERADM: Final = "/api/management/v1/useradm"
 
@@ -20,11 +21,19 @@ class Code(msgspec.Struct):
     token2fa: str
 
 
+class Picture(TypedDict):
+    """A PNG in Base64, to be read by an app."""
+
+    qr: str
+
+
+@operation("Begin to use a second factor", answers={200: None})
 async def enable(request: Request, caller: Caller) -> Response:
     await second_factor.enable(services(request), caller, _whom(request, caller))
     return Response(status_code=200)
 
 
+@operation("Give a second factor up", answers={200: None})
 async def disable(request: Request, caller: Caller) -> Response:
     user_id = _whom(request, caller)
     if user_id != caller.user_id:
@@ -33,11 +42,14 @@ async def disable(request: Request, caller: Caller) -> Response:
     return Response(status_code=200)
 
 
+@operation("Show the secret of the second factor as a QR code", answers=Picture)
 async def picture(request: Request, caller: Caller) -> Response:
     png = await second_factor.picture(services(request), caller)
-    return json_response({"qr": b64encode(png).decode()}, headers={"Cache-Control": "no-store"})
+    answer: Picture = {"qr": b64encode(png).decode()}
+    return json_response(answer, headers={"Cache-Control": "no-store"})
 
 
+@operation("Show that the second factor works", body=Code, answers={202: None})
 async def verify(request: Request, caller: Caller) -> Response:
     await second_factor.verify(services(request), caller, (await decode(request, Code)).token2fa)
     return Response(status_code=202)

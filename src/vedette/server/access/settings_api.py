@@ -8,15 +8,27 @@ from starlette.responses import Response
 from vedette.server.access import settings_service
 from vedette.server.caller import Caller
 from vedette.server.http import decode, json_response, services, user_route
+from vedette.server.openapi.operation import Answer, Parameter, operation
 
 PREFIX: Final = "/api/management/v1/useradm/settings"
 
 
+@operation(
+    "Show what clients keep for the tenant, or for oneself (`/me`)",
+    answers=Answer(dict[str, Any], headers=("ETag",)),
+)
 async def get_settings(request: Request, caller: Caller) -> Response:
     found = await settings_service.load(services(request), caller, own=_own(request))
     return json_response(found.document, headers={} if found.etag is None else {"ETag": f'"{found.etag}"'})
 
 
+@operation(
+    "Replace what clients keep for the tenant, or for oneself (`/me`)",
+    body=dict[str, Any],
+    headers=(Parameter("If-Match", "Only if the settings are still these.", str, "header"),),
+    answers={201: None},
+    errors=(412,),
+)
 async def post_settings(request: Request, caller: Caller) -> Response:
     document = await decode(request, dict[str, Any])
     match = request.headers.get("if-match")

@@ -1,6 +1,6 @@
 """The JSON of tenants and of users in several: paths, keys and codes of the compatible API (docs/compatibility.md)."""
 
-from typing import Any, Final
+from typing import Final, Literal, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -11,9 +11,10 @@ from vedette.server.access.permissions import ANYBODY
 from vedette.server.access.roles import OBSERVER
 from vedette.server.access.service import Tenant
 from vedette.server.access.tenant_service import NewTenant
-from vedette.server.access.user_tokens import ADDONS
+from vedette.server.access.user_tokens import ADDONS, Addon
 from vedette.server.caller import Caller
 from vedette.server.http import decode, json_response, page_of, paged, services, user_route
+from vedette.server.openapi.operation import PAGED, TOKEN, Answer, Parameter, Time, operation, paged_list
 from vedette.wire.outgoing import timestamp
 
 V1: Final = "/api/management/v1/tenantadm"
@@ -58,18 +59,49 @@ class AssignBody(msgspec.Struct):
     role: str = OBSERVER
 
 
+class TenantAnswer(TypedDict):
+    """A tenant."""
+
+    id: str
+    name: str
+    tenant_token: str
+    status: str
+    plan: Literal["enterprise"]
+    trial: bool
+    addons: list[Addon]
+    service_provider: bool
+    device_limit: int
+    created_at: Time
+    parent_tenant_id: NotRequired[str]
+    device_count: NotRequired[int]
+
+
+class ExistsAnswer(TypedDict):
+    """Whether there is such a user."""
+
+    exists: bool
+
+
+@operation("Show the tenant one acts in", answers=TenantAnswer)
 async def own_tenant(request: Request, caller: Caller) -> Response:
     use = services(request)
     tenant = await service.own_tenant(use, caller.scope)
     return json_response(_dump(tenant, await tenant_service.device_count(use, caller.scope)))
 
 
+@operation("List the tenants of a service provider", query=PAGED, answers=paged_list(TenantAnswer))
 async def list_children(request: Request, caller: Caller) -> Response:
     page = page_of(request)
     found = await tenant_service.children(services(request), caller, page.size, page.offset)
     return paged(request, page, [_dump(each) for each in found.items], found.total)
 
 
+@operation(
+    "Add a tenant of a service provider",
+    body=NewTenantBody,
+    answers={202: Answer(headers=("Location",))},
+    errors=(409, 422),
+)
 async def add_child(request: Request, caller: Caller) -> Response:
     body = await decode(request, NewTenantBody)
     new = NewTenant(
@@ -83,12 +115,14 @@ async def add_child(request: Request, caller: Caller) -> Response:
     return Response(status_code=202, headers={"Location": f"{V2}/tenants/{made.id}"})
 
 
+@operation("Show a tenant of a service provider", answers=TenantAnswer)
 async def get_child(request: Request, caller: Caller) -> Response:
     use = services(request)
     found = await tenant_service.child(use, caller, request.path_params["id"])
     return json_response(_dump(found))
 
 
+@operation("Change a tenant of a service provider", body=ChildBody, answers={204: None}, errors=(409, 422))
 async def put_child(request: Request, caller: Caller) -> Response:
     body = await decode(request, ChildBody)
     tenant_id = request.path_params["id"]
@@ -96,29 +130,38 @@ async def put_child(request: Request, caller: Caller) -> Response:
     return Response(status_code=204)
 
 
+@operation("Remove a tenant of a service provider, with everything in it", answers={202: None}, errors=(409, 422))
 async def remove_child(request: Request, caller: Caller) -> Response:
     await tenant_service.start_removal(services(request), caller, request.path_params["id"])
     return Response(status_code=202)
 
 
+@operation("Get a token for another of one's tenants", answers=TOKEN, errors=(422,))
 async def token_for(request: Request, caller: Caller) -> Response:
     token = await tenant_service.token_for(services(request), caller, request.path_params["id"])
     return Response(token.encode(), headers={"Content-Type": "application/jwt", "Cache-Control": "no-store"})
 
 
+@operation("Let a user act in further tenants", body=AssignBody, answers={204: None}, errors=(409, 422))
 async def assign(request: Request, caller: Caller) -> Response:
     body = await decode(request, AssignBody)
     await tenant_service.assign(services(request), caller, request.path_params["id"], body.tenant_ids, body.role)
     return Response(status_code=204)
 
 
+@operation(
+    "Ask whether an address belongs to a user",
+    query=(Parameter("email", "The address."),),
+    answers=ExistsAnswer,
+)
 async def exists(request: Request, caller: Caller) -> Response:
     email = request.query_params.get("email", "")
-    return json_response({"exists": await tenant_service.email_known(services(request), email)})
+    answer: ExistsAnswer = {"exists": await tenant_service.email_known(services(request), email)}
+    return json_response(answer)
 
 
-def _dump(tenant: Tenant, device_count: int | None = None) -> dict[str, Any]:
-    out: dict[str, Any] = {
+def _dump(tenant: Tenant, device_count: int | None = None) -> TenantAnswer:
+    out: TenantAnswer = {
         "id": tenant.id,
         "name": tenant.name,
         "tenant_token": tenant.token,

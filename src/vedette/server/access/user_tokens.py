@@ -1,12 +1,20 @@
 """What the token of a user says, whether it is that of a session or one he has made for a program."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from vedette.server.access.signer import ISSUER
 from vedette.server.services import Services
 
-ADDONS: Final = [{"name": name, "enabled": True} for name in ("configure", "troubleshoot", "monitor")]
+
+class Addon(TypedDict):
+    """A part that clients know as sold apart; here they are all there."""
+
+    name: str
+    enabled: bool
+
+
+ADDONS: Final[list[Addon]] = [{"name": name, "enabled": True} for name in ("configure", "troubleshoot", "monitor")]
 
 
 def sign(

@@ -119,7 +119,7 @@ def operation(
     return attach
 
 
-def paged(kind: Any, *, counted: bool = True) -> Answer:
+def paged_list(kind: Any, *, counted: bool = True) -> Answer:
     """A list that is cut into pages."""
     return Answer(list[kind], headers=("Link", "X-Total-Count") if counted else ("Link",))
 
@@ -128,3 +128,6 @@ def operation_of(handler: object) -> Operation | None:
     """What `operation` was told of this handler, or of one that is wrapped in it."""
     found = getattr(handler, "operation", None)
     return found if isinstance(found, Operation) else None
+
+
+TOKEN: Final = Answer(str, JWT, description="A token, as it is.")
