@@ -3,7 +3,8 @@
 import asyncio
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP as POLICY
@@ -44,6 +45,14 @@ class Mailbox:
         return answer
 
 
+async def until(condition: Callable[[], bool], deadline_s: float = 5) -> None:
+    """Wait for it; what comes after says so if it never holds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline_s
+    while not condition() and loop.time() < end:  # noqa: ASYNC110 - of objects that tell nobody
+        await asyncio.sleep(0.01)
+
+
 @pytest.fixture
 def mailbox() -> Mailbox:
     return Mailbox()
@@ -59,19 +68,36 @@ def server(tmp_path: Path, mailbox: Mailbox) -> Iterator[RealServer]:
         mail_from="vedette@example.org",
     )  # fmt: skip
     with real_server(settings) as made:
+        protocols: list[SMTP] = []
+
+        def connect() -> SMTP:
+            protocols.append(
+                SMTP(mailbox, hostname="mail.example.org", enable_SMTPUTF8=False, loop=asyncio.get_running_loop())
+            )
+            return protocols[-1]
+
+        def idle() -> bool:
+            return made.services.letters._queue.empty() and all(each.transport is None for each in protocols)
 
         async def begin() -> tuple[asyncio.Server, asyncio.Task[None]]:
-            loop = asyncio.get_running_loop()
-            smtp = await loop.create_server(
-                lambda: SMTP(mailbox, hostname="mail.example.org", enable_SMTPUTF8=False, loop=loop), "127.0.0.1", port
-            )
-            return smtp, loop.create_task(letters.run(made.services))
+            smtp = await asyncio.get_running_loop().create_server(connect, "127.0.0.1", port)
+            return smtp, asyncio.create_task(letters.run(made.services))
 
         async def end() -> None:
+            await until(idle)  # what is on its way arrives
             task.cancel()
             await asyncio.wait([task])
             smtp.close()
+            for protocol in protocols:
+                if protocol.transport is not None:
+                    protocol.transport.abort()
+                handler = getattr(protocol, "_handler_coroutine", None)
+                if handler is not None:
+                    handler.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await handler
             await smtp.wait_closed()
+            await until(idle)  # and no connection is left to the end of the loop
 
         smtp, task = made.run(begin())
         yield made

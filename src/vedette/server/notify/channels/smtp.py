@@ -150,9 +150,8 @@ class SmtpConnection:
             else:
                 return self._client
         self._drop()
-        client = self._server.client()
+        client = self._client = self._server.client()  # at once: who is cancelled while it connects has to drop it
         await client.connect()
-        self._client = client
         return client
 
     def _drop(self) -> None:
