@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from vedette.agent.match import databases
 from vedette.agent.match.finders import FastFinder, PlainFinder
+from vedette.agent.match.plan import Plan
 from vedette.agent.match.probe import Probe
 
 pytestmark = pytest.mark.skipif(not databases.available(), reason="Hyperscan is not installed")
@@ -34,6 +35,36 @@ def test_a_part_of_a_text_is_wherever_the_text_is(text: bytes, sample: bytes, li
     begins = {data.rfind(b"\n", 0, to) for to, _ in PlainFinder((probe,)).find(data, 0, len(data), ())}
     parts = {data.rfind(b"\n", 0, to) for to, _ in PlainFinder((part,)).find(data, 0, len(data), ())}
     assert begins <= parts
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_texts_are_found_wherever_they_are(draw: st.DataObject) -> None:
+    """Hyperscan is trusted with texts alone, so every place is compared: short blocks and long, at each edge."""
+    alphabet = draw.draw(st.sampled_from([b"ab", b"abcdefgh 0123:|", bytes(range(32, 127))]))
+    text = st.lists(st.sampled_from(alphabet), min_size=2, max_size=24).map(bytes)
+    texts = draw.draw(st.lists(text, min_size=1, max_size=130, unique_by=bytes.lower))
+    probes = [Probe(each.lower(), True) if draw.draw(st.booleans()) else Probe(each, False) for each in texts]
+    found = databases.finder(databases._compiled(probes, b""), Plan(probes=tuple(probes), owners=(), loose=()))
+    for _ in range(5):
+        size = draw.draw(st.sampled_from([8, 16, 31, 33, 63, 65, 70, 71, 200, 1000]))
+        block = bytearray(draw.draw(st.binary(min_size=1, max_size=8)) * size)[:size]
+        for each in draw.draw(st.lists(st.sampled_from(texts), max_size=4)):
+            at = draw.draw(st.sampled_from([0, size // 2, max(size - len(each), 0)]))
+            block[at : at + len(each)] = each
+        data = bytes(block)
+        hits = found.find(data, 0, len(data), ())
+        for index, probe in enumerate(probes):
+            ends = _every_end(probe.text, data.lower() if probe.caseless else data)
+            if len(probes) == 1:  # a part of it is searched
+                lines = {data.rfind(b"\n", 0, to) for to in ends}
+                assert lines <= {data.rfind(b"\n", 0, to) for to, _ in hits}
+            else:
+                assert ends == {to for to, which in hits if which == index}, probe
+
+
+def _every_end(text: bytes, data: bytes) -> set[int]:
+    return {at + len(text) for at in range(len(data)) if data.startswith(text, at)}
 
 
 @pytest.mark.parametrize("count", [1, 2, databases.FEW, 10, databases.MANY - 1, databases.MANY])

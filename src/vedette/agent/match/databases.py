@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from vedette.agent.match.finders import FastFinder
+from vedette.agent.match.finders import FastFinder, PlainFinder
 from vedette.agent.match.plan import Plan, make
 from vedette.agent.match.probe import Probe
 
-FORMAT: Final = 3
+FORMAT: Final = 5
 """Renewed with every change in how probes are chosen: older files are compiled anew."""
 TELLING: Final = 8
 """Bytes of a text that Hyperscan searches for; the others are compared where these are found."""
@@ -55,7 +55,7 @@ def load(directory: Path, patterns: Sequence[str]) -> tuple[Plan, FastFinder] | 
         if head["patterns"] != list(patterns) or head["made"] != _maker():
             return None
         plan = _plan(head)
-        return plan, finder(database)
+        return plan, finder(database, plan)
     except (OSError, ValueError, KeyError, TypeError, ImportError):
         return None
     except Exception as exc:
@@ -64,19 +64,24 @@ def load(directory: Path, patterns: Sequence[str]) -> tuple[Plan, FastFinder] | 
         return None
 
 
-def finder(database: bytes) -> FastFinder:
-    """Load a database. Raises an error of Hyperscan when it does not fit this machine or is damaged."""
+def finder(database: bytes, plan: Plan) -> FastFinder:
+    """Load a database of the texts of `plan`.
+
+    Raises an error of Hyperscan when it does not fit this machine or is damaged.
+    """
     import hyperscan
 
     loaded = hyperscan.loadb(database, hyperscan.HS_MODE_BLOCK)
-    return FastFinder(loaded, hyperscan.Scratch(loaded))
+    texts = len(plan.texts)
+    outlines = PlainFinder(plan.probes[texts:], texts) if texts < len(plan.probes) else None
+    return FastFinder(loaded, hyperscan.Scratch(loaded), outlines)
 
 
 def again(finder: FastFinder) -> FastFinder:
     """The same search for another thread."""
     import hyperscan
 
-    return FastFinder(finder.database, hyperscan.Scratch(finder.database))
+    return FastFinder(finder.database, hyperscan.Scratch(finder.database), finder.outlines)
 
 
 def compile_(directory: Path, patterns: Sequence[str], sample: bytes, avoid: frozenset[Probe]) -> None:
@@ -87,17 +92,9 @@ def compile_(directory: Path, patterns: Sequence[str], sample: bytes, avoid: fro
         ImportError: there is no Hyperscan.
     """
     plan = make(patterns, sample, avoid=avoid)
-    if not plan.probes:
+    if not plan.texts:
         return
-    try:
-        database = _compiled(plan.probes, sample)
-    except Exception as exc:  # an outline is too much for it
-        if type(exc).__module__.partition(".")[0] != "hyperscan":
-            raise
-        plan = make(patterns, sample, avoid=avoid | {each for each in plan.probes if each.outline})
-        if not plan.probes:
-            return
-        database = _compiled(plan.probes, sample)
+    database = _compiled(plan.texts, sample)
     head = {
         "patterns": list(patterns),
         "made": _maker(),
@@ -116,19 +113,18 @@ def compile_(directory: Path, patterns: Sequence[str], sample: bytes, avoid: fro
     _tidy(directory)
 
 
-def _compiled(probes: Sequence[Probe], sample: bytes) -> bytes:
+def _compiled(texts: Sequence[Probe], sample: bytes) -> bytes:
     import hyperscan
 
-    literals = sum(not each.outline for each in probes)
-    padding = _padding(MANY - literals) if FEW <= literals < MANY else []
-    searched = [_telling(probes[0], sample)] if len(probes) == literals == 1 else probes
+    padding = _padding(MANY - len(texts)) if FEW <= len(texts) < MANY else []
+    searched = [_telling(texts[0], sample)] if len(texts) == 1 else texts
     expressions = [each.expression() for each in (*searched, *padding)]
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
         expressions=expressions,
         ids=list(range(len(expressions))),
         flags=[
-            *(hyperscan.HS_FLAG_CASELESS if each.caseless else 0 for each in probes),
+            *(hyperscan.HS_FLAG_CASELESS if each.caseless else 0 for each in texts),
             *(hyperscan.HS_FLAG_QUIET for _ in padding),
         ],
     )

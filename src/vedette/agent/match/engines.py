@@ -73,8 +73,8 @@ class Engines:
             engine.use(*found)
 
     def _wants_database(self, engine: Engine) -> bool:
-        plan = engine.plan
-        return (len(plan.probes) > FEW or not plan.literal) and databases.available()
+        texts = engine.plan.texts
+        return (len(texts) > FEW or any(each.caseless for each in texts)) and databases.available()
 
 
 def _ignore(output: bytes) -> None:

@@ -1,6 +1,6 @@
 """Search blocks of bytes for probes: with Hyperscan where it is installed and a database is ready, else without."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from pcre2 import LibraryError, _cy
@@ -26,14 +26,16 @@ class Finder(Protocol):
 class PlainFinder:
     """One probe after the other: right for a few texts, and always there."""
 
-    def __init__(self, probes: tuple[Probe, ...]) -> None:
+    def __init__(self, probes: Sequence[Probe], first: int = 0) -> None:
+        """The probes are numbered from `first` on."""
         self._probes = [each.text if not each.outline else _Expression(each) for each in probes]
-        self._caseless = {index for index, each in enumerate(probes) if each.caseless}
+        self._first = first
+        self._caseless = {index for index, each in enumerate(probes, first) if each.caseless}
 
     def find(self, data: bytes, start: int, end: int, ignored: Container[int]) -> list[Hit]:
         hits: list[Hit] = []
         lower: bytes | None = None
-        for index, probe in enumerate(self._probes):
+        for index, probe in enumerate(self._probes, self._first):
             if index in ignored:
                 continue
             if isinstance(probe, _Expression):
@@ -78,20 +80,26 @@ class _Expression:
 
 
 class FastFinder:
-    """Hyperscan over the block in place; for one thread, as its scratch space is. Both come from `databases`."""
+    """Hyperscan over the block in place; for one thread, as its scratch space is. Both come from `databases`.
 
-    def __init__(self, database: Any, scratch: Any = None) -> None:
-        self.database, self._scratch = database, scratch
+    Hyperscan is asked for texts only. Outlines are searched by PCRE2: of expressions with classes or repeats Hyperscan
+    misses some matches (docs/decisions/0009-matching.md).
+    """
+
+    def __init__(self, database: Any, scratch: Any = None, outlines: PlainFinder | None = None) -> None:
+        self.database, self._scratch, self.outlines = database, scratch, outlines
 
     def find(self, data: bytes, start: int, end: int, ignored: Container[int]) -> list[Hit]:
         hits: list[Hit] = []
         self.database.scan(memoryview(data)[start:end], match_event_handler=_keep, context=hits, scratch=self._scratch)
-        if not hits:
-            return hits
-        if ignored:
+        if hits and ignored:
             hits = [each for each in hits if each[1] not in ignored]
+        if start:
+            hits = [(to + start, index) for to, index in hits]
+        if self.outlines is not None:
+            hits += self.outlines.find(data, start, end, ignored)
         hits.sort()
-        return [(to + start, index) for to, index in hits] if start else hits
+        return hits
 
 
 def _keep(index: int, _from: int, to: int, _flags: int, hits: list[Hit]) -> None:

@@ -10,9 +10,14 @@ from vedette.agent.match.probe import Probe
 class Plan:
     """Patterns are named by their place in the set."""
 
-    probes: tuple[Probe, ...]
+    probes: tuple[Probe, ...]  # texts first, then outlines
     owners: tuple[tuple[int, ...], ...]  # for each probe, the patterns to ask about a line that holds it
     loose: tuple[int, ...]  # patterns without probes: asked about every line
+
+    @property
+    def texts(self) -> tuple[Probe, ...]:
+        """Those that are no outlines."""
+        return tuple(each for each in self.probes if not each.outline)
 
     @property
     def literal(self) -> bool:
@@ -32,4 +37,5 @@ def make(patterns: Sequence[str], sample: bytes = b"", *, avoid: frozenset[Probe
             owners.setdefault(probe, []).append(index)
         if not probes:
             loose.append(index)
-    return Plan(probes=tuple(owners), owners=tuple(map(tuple, owners.values())), loose=tuple(loose))
+    probes = tuple(sorted(owners, key=lambda each: each.outline))  # stable
+    return Plan(probes=probes, owners=tuple(tuple(owners[each]) for each in probes), loose=tuple(loose))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Probe:
-    """A text (or, with `outline`, an expression in the common part of PCRE and Hyperscan) to be searched in bytes."""
+    """A text (or, with `outline`, an expression) to be searched in bytes."""
 
     text: bytes
     caseless: bool  # of ASCII letters
