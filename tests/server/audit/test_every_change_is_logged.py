@@ -358,6 +358,19 @@ def _(office: Office) -> Asked:
     return Asked(f"{CONFIG}/{office.device().id}", {"key": "value"})
 
 
+@recipe("POST /devices/{device}/deployments/{deployment}/abort")
+def _(office: Office) -> Asked:
+    device, deployment = _deployed(office)
+    return Asked(f"/devices/{device}/deployments/{deployment}/abort", form={"sure": "yes"})
+
+
+@recipe("POST /devices/{device}/configuration")
+def _(office: Office) -> Asked:
+    path = f"/devices/{office.device().id}/configuration"
+    (seen,) = re.findall(r'name="seen" value="(\d+)"', office.admin.get(path).text)
+    return Asked(path, form={"action": "save", "seen": seen, "name-0": "key", "value-0": "value"})
+
+
 @recipe(f"POST {CONFIG}/{{device}}/deploy")
 def _(office: Office) -> Asked:
     return Asked(f"{CONFIG}/{_deployed(office)[0]}/deploy", {})
