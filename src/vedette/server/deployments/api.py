@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -23,6 +23,7 @@ from vedette.server.deployments.values import (
     TYPES,
 )
 from vedette.server.http import decode, json_response, page_of, paged, services, user_route
+from vedette.server.openapi.operation import PAGED, Answer, Parameter, Seconds, Time, operation, paged_list
 from vedette.wire.outgoing import timestamp
 
 PREFIX: Final = "/api/management/v1/deployments"
@@ -37,7 +38,7 @@ _GROUPS_OF_STATUSES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-class StatusBody(msgspec.Struct):
+class AbortBody(msgspec.Struct):
     """What a deployment is to become."""
 
     status: str
@@ -49,6 +50,78 @@ class StatisticsBody(msgspec.Struct):
     deployment_ids: list[str]
 
 
+class StatisticsOfDeployment(TypedDict):
+    """Numbers of devices by status, of every status."""
+
+    status: Mapping[str, int]
+    total_size: int
+
+
+class DeploymentAnswer(TypedDict):
+    """A deployment; numbers are of devices that the caller may see."""
+
+    id: str
+    name: str
+    artifact_name: str
+    created: Time
+    status: str
+    device_count: int
+    max_devices: int
+    retries: int
+    type: str
+    groups: list[str]
+    artifacts: list[str]
+    statistics: StatisticsOfDeployment
+    configuration: str
+    finished: NotRequired[Time]
+
+
+class DeviceDeploymentAnswer(TypedDict):
+    """What has become of a deployment on one device, whose id it has."""
+
+    id: str
+    status: str
+    created: Time
+    log: bool
+    attempts: int
+    substate: NotRequired[str]
+    started: NotRequired[Time]
+    finished: NotRequired[Time]
+
+
+class DeploymentOfDeviceAnswer(TypedDict):
+    """A deployment, and what has become of it on one device."""
+
+    id: str
+    deployment: DeploymentAnswer
+    device: DeviceDeploymentAnswer
+
+
+class StatisticsAnswerOfMany(TypedDict):
+    """The numbers of one of several deployments."""
+
+    id: str
+    stats: Mapping[str, int]
+
+
+_STATUS: Final = Parameter("status", f"Only: {', '.join((*DEVICE_STATUSES, *_GROUPS_OF_STATUSES))}.")
+
+
+@operation(
+    "List deployments, the newest first",
+    query=(
+        *PAGED,
+        Parameter("id", "Only these.", list[str]),
+        Parameter("status", f"Only those of this status: {', '.join(STATUSES)}."),
+        Parameter("type", f"Only those of this type: {', '.join(TYPES)}."),
+        Parameter("search", "A part of the name."),
+        Parameter("name", "The same, as other clients call it."),
+        Parameter("created_after", "Only those made at this time or later.", Seconds),
+        Parameter("created_before", "Only those made at this time or earlier.", Seconds),
+        Parameter("sort", "asc: the oldest first; desc."),
+    ),
+    answers=paged_list(DeploymentAnswer),
+)
 async def list_deployments(request: Request, caller: Caller) -> Response:
     page, asked = page_of(request), request.query_params
     wanted = Wanted(
@@ -64,38 +137,50 @@ async def list_deployments(request: Request, caller: Caller) -> Response:
     return paged(request, page, [_dump(each) for each in found.items], found.total)
 
 
+@operation("Show a deployment", answers=DeploymentAnswer)
 async def get_deployment(request: Request, caller: Caller) -> Response:
     return json_response(_dump(await _asked(request, caller)))
 
 
+@operation("Count the devices of a deployment by status", answers=dict[str, int])
 async def get_statistics(request: Request, caller: Caller) -> Response:
     return json_response((await _asked(request, caller)).statistics)
 
 
+@operation("Count the devices of several deployments", body=StatisticsBody, answers=list[StatisticsAnswerOfMany])
 async def list_statistics(request: Request, caller: Caller) -> Response:
     ids = (await decode(request, StatisticsBody)).deployment_ids
     if not 0 < len(ids) <= MAX_STATISTICS:
         raise Invalid(f"deployment_ids: give 1 to {MAX_STATISTICS}")
     found = await service.deployments(services(request), caller.scope, Wanted(ids=ids), MAX_STATISTICS)
-    return json_response([{"id": each.id, "stats": each.statistics} for each in found.items])
+    answer: list[StatisticsAnswerOfMany] = [{"id": each.id, "stats": each.statistics} for each in found.items]
+    return json_response(answer)
 
 
+@operation("Call a deployment off", body=AbortBody, answers={204: None}, errors=(422,))
 async def put_status(request: Request, caller: Caller) -> Response:
-    if (await decode(request, StatusBody)).status != "aborted":
+    if (await decode(request, AbortBody)).status != "aborted":
         raise Invalid("a deployment can only be aborted: the status must be aborted")
     await service.abort(services(request), caller, request.path_params["deployment"])
     return Response(status_code=204)
 
 
+@operation("List the devices of a deployment", query=(_STATUS,), answers=list[DeviceDeploymentAnswer])
 async def list_devices(request: Request, caller: Caller) -> Response:
     """All of them, as far as one answer can hold them."""
     return json_response([_dump_device(each) for each in await _all_devices(request, caller)])
 
 
+@operation("List the ids of the devices of a deployment", query=(_STATUS,), answers=list[str])
 async def list_device_ids(request: Request, caller: Caller) -> Response:
     return json_response([each.device for each in await _all_devices(request, caller)])
 
 
+@operation(
+    "List the devices of a deployment, in pages",
+    query=(*PAGED, _STATUS),
+    answers=paged_list(DeviceDeploymentAnswer),
+)
 async def page_devices(request: Request, caller: Caller) -> Response:
     page = page_of(request)
     found = await service.devices(
@@ -104,6 +189,7 @@ async def page_devices(request: Request, caller: Caller) -> Response:
     return paged(request, page, [_dump_device(each) for each in found.items], found.total)
 
 
+@operation("Show what a device said went wrong", answers=Answer(str, "text/plain"))
 async def get_log(request: Request, caller: Caller) -> Response:
     path = request.path_params
     messages = await service.log(services(request), caller.scope, path["deployment"], path["device"])
@@ -111,6 +197,11 @@ async def get_log(request: Request, caller: Caller) -> Response:
     return Response("".join(lines).encode("utf-8", "replace"), media_type="text/plain")
 
 
+@operation(
+    "List the deployments of a device, the newest first",
+    query=(*PAGED, _STATUS),
+    answers=paged_list(DeploymentOfDeviceAnswer),
+)
 async def deployments_of_device(request: Request, caller: Caller) -> Response:
     page, use = page_of(request), services(request)
     found = await service.of_device(
@@ -118,7 +209,7 @@ async def deployments_of_device(request: Request, caller: Caller) -> Response:
     )
     ids = [each.deployment for each in found.items]
     known = {each.id: each for each in (await service.deployments(use, caller.scope, Wanted(ids=ids), len(ids))).items}
-    items = [
+    items: list[DeploymentOfDeviceAnswer] = [
         {
             "id": each.deployment,
             "deployment": _dump(known[each.deployment]),
@@ -130,11 +221,13 @@ async def deployments_of_device(request: Request, caller: Caller) -> Response:
     return paged(request, page, items, found.total)
 
 
+@operation("Call everything off that a device still has to do", answers={204: None})
 async def abort_of_device(request: Request, caller: Caller) -> Response:
     await service.abort_of_device(services(request), caller, request.path_params["device"])
     return Response(status_code=204)
 
 
+@operation("Forget the deployments of a device that have ended", answers={204: None})
 async def forget_history(request: Request, caller: Caller) -> Response:
     await service.forget_history(services(request), caller, request.path_params["device"])
     return Response(status_code=204)
@@ -173,9 +266,9 @@ def _seconds(text: str | None, name: str) -> int | None:
     return int(text) * 1_000_000
 
 
-def _dump(each: Deployment) -> dict[str, Any]:
+def _dump(each: Deployment) -> DeploymentAnswer:
     cut = {key: f"{value[:3]}...<omitted>" for key, value in each.configuration.items()}
-    out: dict[str, Any] = {
+    out: DeploymentAnswer = {
         "id": each.id,
         "name": each.name,
         "artifact_name": each.artifact_name,
@@ -196,8 +289,8 @@ def _dump(each: Deployment) -> dict[str, Any]:
     return out
 
 
-def _dump_device(each: DeviceDeployment) -> dict[str, Any]:
-    out: dict[str, Any] = {
+def _dump_device(each: DeviceDeployment) -> DeviceDeploymentAnswer:
+    out: DeviceDeploymentAnswer = {
         "id": each.device,
         "status": each.status,
         "created": timestamp(each.created_at),

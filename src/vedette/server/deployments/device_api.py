@@ -4,8 +4,9 @@ Source of paths and keys: docs/compatibility.md.
 """
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -20,10 +21,12 @@ from vedette.server.http import decode, json_response, public_route, services
 from vedette.server.http.body import parse
 from vedette.server.http.ranges import sliced
 from vedette.server.http.routes import bearer
+from vedette.server.openapi.operation import Answer, Parameter, Time, operation
 from vedette.wire.outgoing import timestamp
 
 V1: Final = "/api/devices/v1/deployments/device/deployments"
 V2: Final = "/api/devices/v2/deployments/device/deployments"
+MEDIA: Final = "application/vnd.mender-artifact"
 MAX_NAME: Final = 256  # characters of a device type or artifact name
 MAX_LEVEL: Final = 50
 
@@ -42,7 +45,7 @@ class PollV2Body(msgspec.Struct):
     update_control_map: bool = False
 
 
-class StatusBody(msgspec.Struct):
+class ProgressBody(msgspec.Struct):
     """How far a device is."""
 
     status: str
@@ -61,6 +64,36 @@ class LogBody(msgspec.Struct):
     """What a device did."""
 
     messages: list[MessageBody]
+
+
+class SourceAnswer(TypedDict):
+    """Where an artifact is fetched, and until when; no token is sent there."""
+
+    uri: str
+    expire: Time
+
+
+class ArtifactAnswer(TypedDict):
+    """What is to be installed."""
+
+    id: str
+    artifact_name: str
+    source: SourceAnswer
+    device_types_compatible: list[str]
+
+
+class InstructionAnswer(TypedDict):
+    """A deployment for this device."""
+
+    id: str
+    artifact: ArtifactAnswer
+    update_control_map: NotRequired[Mapping[str, Any]]
+
+
+class ControlMapAnswer(TypedDict):
+    """How the device is to go about it."""
+
+    update_control_map: dict[str, Any]
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------
@@ -85,7 +118,7 @@ def parse_poll_v2(body: bytes) -> tuple[Poll, bool]:
     return poll_of(asked.device_provides), asked.update_control_map
 
 
-def dump(told: Instruction, poll: Poll, device: str, uri: str, expires: datetime) -> dict[str, Any]:
+def dump(told: Instruction, poll: Poll, device: str, uri: str, expires: datetime) -> InstructionAnswer:
     """What a device is told to install."""
     return {
         "id": told.deployment,
@@ -101,15 +134,17 @@ def dump(told: Instruction, poll: Poll, device: str, uri: str, expires: datetime
 # --- saying ----------------------------------------------------------------------------------------------------------
 
 
+@operation("Say how far a deployment is", body=ProgressBody, answers={204: None}, errors=(409, 422), by="device")
 async def put_status(request: Request) -> Response:
     device = await _device(request)
-    body = await decode(request, StatusBody)
+    body = await decode(request, ProgressBody)
     await reports.report_status(
         services(request), device, request.path_params["deployment"], body.status, body.substate
     )
     return Response(status_code=204)
 
 
+@operation("Say what went wrong", body=LogBody, answers={204: None}, by="device")
 async def put_log(request: Request) -> Response:
     device = await _device(request)
     messages = [_message(each) for each in (await decode(request, LogBody)).messages]
@@ -119,10 +154,12 @@ async def put_log(request: Request) -> Response:
     return Response(status_code=204)
 
 
+@operation("Ask how to go about a deployment", answers=ControlMapAnswer, by="device")
 async def get_control_map(request: Request) -> Response:
     device = await _device(request)
     found = await reports.control_map(services(request), device, request.path_params["deployment"])
-    return json_response({"update_control_map": found})
+    answer: ControlMapAnswer = {"update_control_map": found}
+    return json_response(answer)
 
 
 async def _device(request: Request) -> DeviceScope:
@@ -136,9 +173,19 @@ def _message(body: MessageBody) -> LogMessage:
     return LogMessage(at=at, level=body.level, text=body.message)
 
 
+_ARTIFACT: Final = Answer(Any, MEDIA, headers=("ETag", "Content-Disposition"))
+
+
 # --- fetching --------------------------------------------------------------------------------------------------------
 
 
+@operation(
+    "Fetch an artifact by a signed link",
+    query=tuple(Parameter(name, "Of the link.") for name in links.PARAMETERS),
+    headers=(Parameter("Range", "A part of it.", str, "header"),),
+    answers={200: _ARTIFACT, 206: _ARTIFACT},
+    errors=(403, 416),
+)
 async def download(request: Request) -> Response:
     """For whoever has the link: clients send no token here."""
     use, path = services(request), request.path_params
@@ -150,7 +197,7 @@ async def download(request: Request) -> Response:
         "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
         "Cache-Control": "no-store",
     }
-    return sliced(request, content, "application/vnd.mender-artifact", headers)
+    return sliced(request, content, MEDIA, headers)
 
 
 ROUTES: Final = [

@@ -16,6 +16,7 @@ from vedette.server.db import DeviceScope
 
 PATH: Final = "/api/devices/v1/deployments/download/configuration"
 LIFETIME: Final = timedelta(minutes=15)
+PARAMETERS: Final = ("x-men-expire", "x-men-signature", "tenant_id")
 _FORM: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -46,7 +47,7 @@ class Links:
             Invalid: something is missing, or makes no sense.
             Denied: not made by this server, or no longer good.
         """
-        expire, signature, tenant = (query.get(key, "") for key in ("x-men-expire", "x-men-signature", "tenant_id"))
+        expire, signature, tenant = (query.get(key, "") for key in PARAMETERS)
         if not expire or not signature:
             raise Invalid("the link is not whole: x-men-expire or x-men-signature is missing")
         try:

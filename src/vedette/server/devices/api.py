@@ -1,6 +1,6 @@
 """The JSON of device authentication: paths, keys and codes of the compatible API (docs/compatibility.md)."""
 
-from typing import Any, Final
+from typing import Any, Final, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from vedette.server.devices.search import Cut, Predicate
 from vedette.server.devices.service import STATUSES, AlreadyThere, Device
 from vedette.server.http import decode, json_response, page_of, paged, public_route, services, user_route
 from vedette.server.http.body import parse
+from vedette.server.openapi.operation import JWT, PAGED, Answer, Parameter, Time, operation, paged_list
 from vedette.wire.outgoing import timestamp
 
 DEVAUTH: Final = "/api/management/v2/devauth"
@@ -28,13 +29,13 @@ class AuthBody(msgspec.Struct):
     tenant_token: str | None = None
 
 
-class StatusBody(msgspec.Struct):
+class AuthStatusBody(msgspec.Struct):
     """A status to be set."""
 
     status: str
 
 
-class SearchBody(msgspec.Struct):
+class AuthSearchBody(msgspec.Struct):
     """Which devices are looked for."""
 
     status: str | list[str] | None = None
@@ -49,6 +50,60 @@ class PreauthorizeBody(msgspec.Struct):
     force: bool = False
 
 
+class AuthSetAnswer(TypedDict):
+    """A key that a device has shown, and whether it is let in with it."""
+
+    id: str
+    identity_data: dict[str, Any]
+    pubkey: str
+    ts: Time
+    status: str
+    tier: str
+
+
+class AuthDeviceAnswer(TypedDict):
+    """A device with its keys."""
+
+    id: str
+    identity_data: dict[str, Any]
+    status: str
+    created_ts: Time
+    updated_ts: Time
+    decommissioning: bool
+    auth_sets: list[AuthSetAnswer]
+    check_in_time: NotRequired[Time]
+
+
+class CountAnswer(TypedDict):
+    """How many there are."""
+
+    count: int
+
+
+class AuthStatusAnswer(TypedDict):
+    """The status of a key."""
+
+    status: str
+
+
+class DeviceLimitAnswer(TypedDict):
+    """How many devices may be accepted; 0: any number."""
+
+    limit: int
+
+
+_STATUS: Final = Parameter("status", f"Only those of this status: {', '.join(STATUSES)}.", list[str])
+_ONE_STATUS: Final = Parameter("status", f"Only those of this status: {', '.join(STATUSES)}.")
+
+
+@operation(
+    "Ask to be let in: the token of an accepted device",
+    body=AuthBody,
+    headers=(Parameter("X-MEN-Signature", "Of the body, by the device's key, in Base64.", str, "header", True),),
+    answers=Answer(str, JWT, headers=("X-Vedette",), description="A token, as it is."),
+    errors=(401, 429),
+    by="nobody",
+)
 async def auth_request(request: Request) -> Response:
     body = await request.body()
     wish: AuthBody = parse(body, AuthBody)
@@ -68,13 +123,24 @@ async def auth_request(request: Request) -> Response:
     return Response(token.encode(), headers={"Content-Type": "application/jwt", "X-Vedette": __version__})
 
 
+@operation(
+    "List devices with their keys",
+    query=(*PAGED, _STATUS, Parameter("id", "Only these.", list[str])),
+    answers=paged_list(AuthDeviceAnswer, counted=False),
+)
 async def list_devices(request: Request, caller: Caller) -> Response:
     query = request.query_params
     return await _found(request, caller, query.getlist("status"), query.getlist("id"))
 
 
+@operation(
+    "List devices with their keys, by a body",
+    body=AuthSearchBody,
+    query=PAGED,
+    answers=paged_list(AuthDeviceAnswer, counted=False),
+)
 async def search_devices(request: Request, caller: Caller) -> Response:
-    body = await decode(request, SearchBody)
+    body = await decode(request, AuthSearchBody)
     return await _found(request, caller, _listed(body.status), _listed(body.id))
 
 
@@ -90,17 +156,28 @@ async def _found(request: Request, caller: Caller, statuses: list[str], ids: lis
     return paged(request, page, items[: page.size], more=len(items) > page.size)
 
 
+@operation("Show a device with its keys", answers=AuthDeviceAnswer)
 async def get_device(request: Request, caller: Caller) -> Response:
     return json_response(_dump(await service.device(services(request), caller.scope, request.path_params["id"])))
 
 
+@operation("Count devices", query=(_ONE_STATUS,), answers=CountAnswer)
 async def count_devices(request: Request, caller: Caller) -> Response:
     status = request.query_params.get("status") or None
     if status is not None:
         _check_status(status)
-    return json_response({"count": await service.count(services(request), caller.scope, status)})
+    answer: CountAnswer = {"count": await service.count(services(request), caller.scope, status)}
+    return json_response(answer)
 
 
+@operation(
+    "Announce a device, which is then let in at its first call",
+    body=PreauthorizeBody,
+    answers={
+        201: Answer(headers=("Location",)),
+        409: Answer(AuthDeviceAnswer, description="There is a device of this identity: this one."),
+    },
+)
 async def preauthorize(request: Request, caller: Caller) -> Response:
     body = await decode(request, PreauthorizeBody)
     use = services(request)
@@ -111,38 +188,46 @@ async def preauthorize(request: Request, caller: Caller) -> Response:
     return Response(status_code=201, headers={"Location": f"devices/{device_id}"})
 
 
+@operation("Remove a device, with everything known of it", answers={204: None})
 async def decommission(request: Request, caller: Caller) -> Response:
     await service.decommission(services(request), caller, request.path_params["id"])
     return Response(status_code=204)
 
 
+@operation("Forget a key of a device", answers={204: None})
 async def dismiss(request: Request, caller: Caller) -> Response:
     await service.dismiss(services(request), caller, request.path_params["id"], request.path_params["auth"])
     return Response(status_code=204)
 
 
+@operation("Show the status of a key", answers=AuthStatusAnswer)
 async def get_status(request: Request, caller: Caller) -> Response:
     device = await service.device(services(request), caller.scope, request.path_params["id"])
     for each in device.auth_sets:
         if each.id == request.path_params["auth"]:
-            return json_response({"status": each.status})
+            answer: AuthStatusAnswer = {"status": each.status}
+            return json_response(answer)
     raise NotFound("authentication set not found")
 
 
+@operation("Accept or reject a device by its key", body=AuthStatusBody, answers={204: None}, errors=(422,))
 async def put_status(request: Request, caller: Caller) -> Response:
-    body = await decode(request, StatusBody)
+    body = await decode(request, AuthStatusBody)
     path = request.path_params
     await service.set_auth_status(services(request), caller, path["id"], path["auth"], body.status)
     return Response(status_code=204)
 
 
+@operation("Show how many devices may be accepted", answers=DeviceLimitAnswer, errors=(400,))
 async def limit(request: Request, caller: Caller) -> Response:
     if request.path_params["name"] != "max_devices":
         raise Invalid("unsupported limit name")
     # 0: none; a client of today takes -1 for a limit that is reached
-    return json_response({"limit": await service.device_limit(services(request), caller.scope)})
+    answer: DeviceLimitAnswer = {"limit": await service.device_limit(services(request), caller.scope)}
+    return json_response(answer)
 
 
+@operation("Withdraw the token of a device", answers={204: None})
 async def delete_token(request: Request, caller: Caller) -> Response:
     await service.drop_token(services(request), caller, request.path_params["id"])
     return Response(status_code=204)
@@ -157,8 +242,8 @@ def _listed(value: str | list[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else value or []
 
 
-def _dump(device: Device) -> dict[str, Any]:
-    out: dict[str, Any] = {
+def _dump(device: Device) -> AuthDeviceAnswer:
+    out: AuthDeviceAnswer = {
         "id": device.id,
         "identity_data": device.identity,
         "status": device.status,

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from vedette.server.devices.service import STATUSES, Device
 from vedette.server.http import Page, decode, json_response, page_of, paged, public_route, services, user_route
 from vedette.server.http.paging import MAX_PER_PAGE, PER_PAGE
 from vedette.server.http.routes import bearer
+from vedette.server.openapi.operation import PAGED, Answer, Parameter, Time, operation, paged_list
 from vedette.wire.outgoing import timestamp
 
 V1: Final = "/api/management/v1/inventory"
@@ -74,9 +75,66 @@ class SearchBody(msgspec.Struct):
     text: str | None = None
 
 
+class AttributeAnswer(TypedDict):
+    """Something known of a device; `scope` says who said it, `timestamp` is of tags."""
+
+    name: str
+    scope: str
+    value: Any
+    description: NotRequired[str]
+    timestamp: NotRequired[Time]
+
+
+class DeviceAnswer(TypedDict):
+    """A device with what is known of it."""
+
+    id: str
+    attributes: list[AttributeAnswer]
+    updated_ts: Time
+
+
+class GroupAnswer(TypedDict):
+    """The static group a device is in; null: none."""
+
+    group: str | None
+
+
+class ChangedAnswer(TypedDict):
+    """How many devices were changed; nothing if none."""
+
+    matched_count: NotRequired[int]
+    updated_count: NotRequired[int]
+
+
+class AttributeNameAnswer(TypedDict):
+    """An attribute, and how many devices have it."""
+
+    name: str
+    scope: str
+    count: int
+
+
+class TiersAnswer(TypedDict):
+    """Numbers of devices by tier; here all are standard."""
+
+    standard: int
+    micro: int
+    system: int
+
+
+class StatisticsAnswer(TypedDict):
+    """How many devices there are, by status."""
+
+    devices_by_status: dict[str, TiersAnswer]
+
+
+_IF_TAGS: Final = Parameter("If-Match", "Only if the tags are still those of this `ETag`.", str, "header")
+
+
 # --- devices ---------------------------------------------------------------------------------------------------------
 
 
+@operation("Say what a device is: PUT replaces, PATCH adds", body=list[AttributeBody], answers={200: None}, by="device")
 async def report(request: Request) -> Response:
     """What a device says of itself: PUT replaces, PATCH adds. Some clients accept nothing but exactly 200."""
     use = services(request)
@@ -89,6 +147,16 @@ async def report(request: Request) -> Response:
 # --- users: v1 -------------------------------------------------------------------------------------------------------
 
 
+@operation(
+    "List devices with what is known of them; any other parameter is an attribute (`scope/name`) and its value",
+    query=(
+        *PAGED,
+        Parameter("sort", "An attribute, and perhaps `:asc` or `:desc`; may be repeated.", list[str]),
+        Parameter("has_group", "Only those in a group, or in none: true or false."),
+        Parameter("group", "Only those in this group."),
+    ),
+    answers=paged_list(DeviceAnswer),
+)
 async def list_devices(request: Request, caller: Caller) -> Response:
     page = page_of(request)
     wanted: list[Predicate] = []
@@ -116,6 +184,7 @@ async def list_devices(request: Request, caller: Caller) -> Response:
     return paged(request, page, [dump_device(each) for each in found.items], found.total)
 
 
+@operation("Show a device with what is known of it", answers=Answer(DeviceAnswer, headers=("ETag",)))
 async def get_device(request: Request, caller: Caller) -> Response:
     use, device_id = services(request), request.path_params["id"]
     device = await service.device(use, caller.scope, device_id)
@@ -123,11 +192,19 @@ async def get_device(request: Request, caller: Caller) -> Response:
     return json_response(dump_device(device), headers={} if etag is None else {"ETag": etag})
 
 
+@operation("Forget what a device has said of itself", answers={204: None})
 async def clear_device(request: Request, caller: Caller) -> Response:
     await inventory.clear(services(request), caller, request.path_params["id"])
     return Response(status_code=204)
 
 
+@operation(
+    "Set the tags of a device: PUT replaces, PATCH adds",
+    body=list[AttributeBody],
+    headers=(_IF_TAGS,),
+    answers={200: None},
+    errors=(412,),
+)
 async def set_tags(request: Request, caller: Caller) -> Response:
     given = [_reported(each) for each in await decode(request, list[AttributeBody])]
     await inventory.set_tags(
@@ -141,11 +218,14 @@ async def set_tags(request: Request, caller: Caller) -> Response:
     return Response(status_code=200)
 
 
+@operation("Show the group of a device", answers=GroupAnswer)
 async def get_group(request: Request, caller: Caller) -> Response:
     device = await service.device(services(request), caller.scope, request.path_params["id"])
-    return json_response({"group": device.group})
+    answer: GroupAnswer = {"group": device.group}
+    return json_response(answer)
 
 
+@operation("Put a device into a group", body=GroupBody, answers={204: None})
 async def put_group(request: Request, caller: Caller) -> Response:
     body = await decode(request, GroupBody)
     if not await inventory.set_group(services(request), caller, [request.path_params["id"]], body.group):
@@ -153,6 +233,7 @@ async def put_group(request: Request, caller: Caller) -> Response:
     return Response(status_code=204)
 
 
+@operation("Take a device out of a group", answers={204: None})
 async def leave_group(request: Request, caller: Caller) -> Response:
     path = request.path_params
     if not await inventory.leave_group(services(request), caller, path["name"], [path["id"]]):
@@ -160,6 +241,7 @@ async def leave_group(request: Request, caller: Caller) -> Response:
     return Response(status_code=204)
 
 
+@operation("List groups", query=(Parameter("status", "Only those with devices of it."),), answers=list[str])
 async def list_groups(request: Request, caller: Caller) -> Response:
     status = request.query_params.get("status") or None
     if status is not None and status not in STATUSES:
@@ -167,6 +249,7 @@ async def list_groups(request: Request, caller: Caller) -> Response:
     return json_response(await inventory.groups(services(request), caller.scope, status))
 
 
+@operation("List the ids of the devices in a group", query=PAGED, answers=paged_list(str))
 async def group_devices(request: Request, caller: Caller) -> Response:
     page = page_of(request)
     cut = Cut(limit=page.size, offset=page.offset)
@@ -176,29 +259,40 @@ async def group_devices(request: Request, caller: Caller) -> Response:
     return paged(request, page, [each.id for each in found.items], found.total)
 
 
+@operation("Put devices into a group", body=list[str], answers=ChangedAnswer)
 async def join_group(request: Request, caller: Caller) -> Response:
     ids = await _ids(request)
-    count = await inventory.set_group(services(request), caller, ids, request.path_params["name"])
-    return json_response({"matched_count": count, "updated_count": count} if count else {})
+    return _changed(await inventory.set_group(services(request), caller, ids, request.path_params["name"]))
 
 
+@operation("Take devices out of a group", body=list[str], answers=ChangedAnswer)
 async def remove_from_group(request: Request, caller: Caller) -> Response:
     return await _empty(request, caller, await _ids(request))
 
 
+@operation("Take all devices out of a group, which is then gone", answers=ChangedAnswer)
 async def delete_group(request: Request, caller: Caller) -> Response:
     return await _empty(request, caller, None)
 
 
 async def _empty(request: Request, caller: Caller, ids: Collection[str] | None) -> Response:
     """Take these devices, or all, out of the group of the path."""
-    count = await inventory.leave_group(services(request), caller, request.path_params["name"], ids)
-    return json_response({"matched_count": count, "updated_count": count} if count else {})
+    return _changed(await inventory.leave_group(services(request), caller, request.path_params["name"], ids))
+
+
+def _changed(count: int) -> Response:
+    answer: ChangedAnswer = {"matched_count": count, "updated_count": count} if count else {}
+    return json_response(answer)
 
 
 # --- users: v2 -------------------------------------------------------------------------------------------------------
 
 
+@operation(
+    "Search devices by what is known of them",
+    body=SearchBody,
+    answers=Answer(list[DeviceAnswer], headers=("X-Total-Count",)),
+)
 async def search_devices(request: Request, caller: Caller) -> Response:
     body = await decode(request, SearchBody)
     if body.page < 1 or not 1 <= body.per_page <= MAX_PER_PAGE:
@@ -220,20 +314,21 @@ async def search_devices(request: Request, caller: Caller) -> Response:
     return json_response(items, headers={"X-Total-Count": str(found.total)})
 
 
+@operation("List the attributes there are", answers=list[AttributeNameAnswer])
 async def attribute_names(request: Request, caller: Caller) -> Response:
     return json_response(await inventory.names(services(request), caller.scope))
 
 
+@operation("Show how many devices there are", answers=StatisticsAnswer)
 async def statistics(request: Request, caller: Caller) -> Response:
     use = services(request)
-    return json_response(
-        {
-            "devices_by_status": {
-                status: {"standard": await service.count(use, caller.scope, status), "micro": 0, "system": 0}
-                for status in ("accepted", "pending")
-            }
+    answer: StatisticsAnswer = {
+        "devices_by_status": {
+            status: {"standard": await service.count(use, caller.scope, status), "micro": 0, "system": 0}
+            for status in ("accepted", "pending")
         }
-    )
+    }
+    return json_response(answer)
 
 
 def _reported(body: AttributeBody) -> Reported:
@@ -257,14 +352,14 @@ def _boolean(text: str, name: str) -> bool:
     return text.lower() == "true"
 
 
-def dump_device(device: Device, selected: Collection[tuple[str, str]] | None = None) -> dict[str, Any]:
+def dump_device(device: Device, selected: Collection[tuple[str, str]] | None = None) -> DeviceAnswer:
     """A device as the inventory shows it; with `selected`, only these attributes."""
-    attributes = []
+    attributes: list[AttributeAnswer] = []
     for each in device.attributes:
         if selected is not None and (each.scope, each.name) not in selected:
             continue
         value = timestamp(each.value) if isinstance(each.value, datetime) else each.value
-        out = {"name": each.name, "scope": each.scope, "value": value}
+        out: AttributeAnswer = {"name": each.name, "scope": each.scope, "value": value}
         if each.description:
             out["description"] = each.description
         if each.scope == "tags":

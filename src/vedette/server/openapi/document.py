@@ -78,6 +78,7 @@ REFUSALS: Final[Mapping[int, str]] = {
     412: "It has been changed since the caller last saw it.",
     413: f"More than is taken in one piece; a body has at most {MAX_BODY} bytes.",
     415: "The body is of a type that is not read here.",
+    416: "The part that is asked for is none of it.",
     422: "Well-formed, but against a rule of what it should become part of.",
     429: "Too often; `Retry-After` says when to come again.",
     500: "A fault of the server; its log has the request id.",
