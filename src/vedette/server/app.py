@@ -50,6 +50,7 @@ from vedette.server.notify import api as notify_api
 from vedette.server.notify import dispatcher, letters
 from vedette.server.notify import internal_api as notify_internal_api
 from vedette.server.notify import pages as notify_pages
+from vedette.server.openapi.operation import operation
 from vedette.server.services import Services
 from vedette.server.web import assets, live
 from vedette.server.web.routes import no_such_page
@@ -148,10 +149,12 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(scope, receive, send)
 
 
+@operation("Ask whether the server runs", answers={204: None})
 async def _alive(request: Request) -> Response:
     return Response(status_code=204)
 
 
+@operation("Ask whether the server can work", answers={204: None})
 async def _health(request: Request) -> Response:
     """Can the database be asked? 503 when not."""
 

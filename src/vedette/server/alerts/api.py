@@ -1,17 +1,19 @@
 """The management side of the alert API. Source of paths and keys: docs/compatibility.md."""
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from vedette.errors import Invalid
+from vedette.model import Level
 from vedette.server.alerts import account, service
 from vedette.server.alerts.account import Account, Missing
 from vedette.server.alerts.service import StoredAlert
 from vedette.server.http import Caller, decode, json_response, page_of, paged, services, user_route
+from vedette.server.openapi.operation import PAGED, Parameter, Time, operation, paged_list
 from vedette.wire import outgoing
 
 PREFIX: Final = "/api/management/v1/devicemonitor"
@@ -26,6 +28,88 @@ class Switch(msgspec.Struct):
     enabled: bool
 
 
+class LineAnswer(TypedDict):
+    """One line of a log."""
+
+    line_number: int
+    data: str
+
+
+class DetailsAnswer(TypedDict):
+    """What was seen."""
+
+    description: NotRequired[str]
+    lines_before: NotRequired[list[LineAnswer]]
+    line_matching: NotRequired[LineAnswer]
+    lines_after: NotRequired[list[LineAnswer]]
+
+
+class SubjectAnswer(TypedDict):
+    """What an alert is about."""
+
+    name: str
+    type: str
+    status: str
+    details: NotRequired[DetailsAnswer]
+
+
+class AlertAnswer(TypedDict):
+    """A check of a device has changed its level."""
+
+    id: str
+    device_id: str
+    name: str
+    level: Level
+    subject: SubjectAnswer
+    timestamp: Time
+
+
+class CheckAnswer(TypedDict):
+    """A check that a device runs; a key named as its type may hold its settings."""
+
+    name: str
+    type: str
+    status: str
+
+
+class MissingAnswer(TypedDict):
+    """Alerts that have not come; `last` null: from `first` on."""
+
+    first: int
+    last: int | None
+    reason: str | None
+    at: Time | None
+
+
+class AccountAnswer(TypedDict):
+    """What has come of one account of a device: its alerts are numbered without holes."""
+
+    account: str | None
+    received: int
+    last: int | None
+    complete_to: int | None
+    missing: list[MissingAnswer]
+    before: list[MissingAnswer]
+
+
+class CompletenessAnswer(TypedDict):
+    """Whether everything has come that a device has sent."""
+
+    device_id: str
+    accounts: list[AccountAnswer]
+
+
+_PERIOD: Final = (
+    Parameter("issued_after", "Only those of this time or later: RFC 3339, or unix seconds."),
+    Parameter("issued_before", "Only those of this time or earlier."),
+)
+
+
+@operation(
+    "List the alerts of a device",
+    query=(*PAGED, *_PERIOD, Parameter("sort_ascending", "true: the oldest first.")),
+    answers=paged_list(AlertAnswer),
+)
 async def _history(request: Request, caller: Caller) -> Response:
     page = page_of(request)
     listing = await service.history(
@@ -41,6 +125,11 @@ async def _history(request: Request, caller: Caller) -> Response:
     return paged(request, page, [_json(each) for each in listing.items], listing.total)
 
 
+@operation(
+    "List the latest alert of each subject of a device",
+    query=(*PAGED, *_PERIOD, Parameter("level_from", "Only those of this level.")),
+    answers=paged_list(AlertAnswer),
+)
 async def latest(request: Request, caller: Caller) -> Response:
     page = page_of(request)
     level = request.query_params.get("level_from")
@@ -57,17 +146,21 @@ async def latest(request: Request, caller: Caller) -> Response:
     return paged(request, page, [_json(each) for each in listing.items], listing.total)
 
 
+@operation("List the checks that a device runs", answers=list[CheckAnswer])
 async def _configuration(request: Request, caller: Caller) -> Response:
     checks = await service.configuration(services(request), caller.scope, request.path_params["device"])
     return json_response([outgoing.configured_check(check) for check in checks])
 
 
+@operation("Show whether every alert of a device has come", answers=CompletenessAnswer)
 async def _completeness(request: Request, caller: Caller) -> Response:
     device = request.path_params["device"]
     accounts = await account.completeness(services(request), caller.scope, device)
-    return json_response({"device_id": device, "accounts": [_account(each) for each in accounts]})
+    answer: CompletenessAnswer = {"device_id": device, "accounts": [_account(each) for each in accounts]}
+    return json_response(answer)
 
 
+@operation("Turn mails about alerts on or off, for the tenant", body=Switch, answers={204: None})
 async def _switch(request: Request, caller: Caller) -> Response:
     if request.path_params["channel"] != "email":
         raise Invalid("there is no such channel, only email")
@@ -84,7 +177,7 @@ ROUTES: Final = [
 ]
 
 
-def _account(value: Account) -> dict[str, Any]:
+def _account(value: Account) -> AccountAnswer:
     return {
         "account": None if value.account is None else str(value.account),
         "received": value.received,
@@ -95,7 +188,7 @@ def _account(value: Account) -> dict[str, Any]:
     }
 
 
-def _missing(value: Missing) -> dict[str, Any]:
+def _missing(value: Missing) -> MissingAnswer:
     at = None if value.at is None else outgoing.timestamp(value.at)
     return {"first": value.first, "last": value.last, "reason": value.reason, "at": at}
 

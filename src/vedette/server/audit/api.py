@@ -3,8 +3,9 @@
 import csv
 import io
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -13,6 +14,7 @@ from vedette.server.audit import service, store
 from vedette.server.audit.service import Entry
 from vedette.server.caller import Caller
 from vedette.server.http import page_of, paged, services, user_route
+from vedette.server.openapi.operation import PAGED, Answer, Parameter, Seconds, Time, operation, paged_list
 from vedette.wire.outgoing import timestamp
 
 PREFIX: Final = "/api/management/v1/auditlogs"
@@ -26,6 +28,37 @@ COLUMNS: Final = (
 SEPARATORS: Final = (",", ";", "\t", "|")
 
 
+class ActorAnswer(TypedDict):
+    """Who did it."""
+
+    id: str
+    type: str
+    email: NotRequired[str]
+
+
+class EntryAnswer(TypedDict):
+    """A change. `object` has an `id` and a `type`, and what is told of such a thing under the name of its type."""
+
+    actor: ActorAnswer
+    time: Time
+    action: str
+    object: dict[str, Any]
+    change: NotRequired[str]
+
+
+_FILTERS: Final = (
+    *(
+        Parameter(name, "Only such entries.", Annotated[str, msgspec.Meta(max_length=MAX_TEXT)])
+        for name in sorted(store.FILTERS)
+        if not name.startswith("created_")
+    ),
+    Parameter("created_after", "Only those of this time or later.", Seconds),
+    Parameter("created_before", "Only those of this time or earlier.", Seconds),
+    Parameter("sort", "asc: the oldest first; desc."),
+)
+
+
+@operation("List the audit log, the newest first", query=(*PAGED, *_FILTERS), answers=paged_list(EntryAnswer))
 async def list_entries(request: Request, caller: Caller) -> Response:
     page = page_of(request)
     found = await service.entries(
@@ -39,6 +72,16 @@ async def list_entries(request: Request, caller: Caller) -> Response:
     return paged(request, page, [_dump(each) for each in found.items], found.total)
 
 
+@operation(
+    "Fetch the audit log as CSV",
+    query=(
+        *_FILTERS,
+        Parameter("limit", "How many entries at most.", Annotated[int, msgspec.Meta(ge=1, le=MAX_EXPORT)]),
+        Parameter("format_separator", "A comma, a semicolon, a tab or |."),
+        Parameter("ignore", f"Columns to leave out, separated by commas: {', '.join(COLUMNS)}.", list[str]),
+    ),
+    answers=Answer(str, "text/csv", headers=("Content-Disposition",)),
+)
 async def export(request: Request, caller: Caller) -> Response:
     """The same as CSV (RFC 4180), streamed, for spreadsheets."""
     separator = request.query_params.get("format_separator") or ","
@@ -98,12 +141,12 @@ def _limit(request: Request) -> int:
     return int(text)
 
 
-def _dump(entry: Entry) -> dict[str, Any]:
-    actor: dict[str, Any] = {"id": entry.actor.id, "type": entry.actor.type}
+def _dump(entry: Entry) -> EntryAnswer:
+    actor: ActorAnswer = {"id": entry.actor.id, "type": entry.actor.type}
     if entry.actor.email:
         actor["email"] = entry.actor.email
     thing = entry.object
-    out: dict[str, Any] = {
+    out: EntryAnswer = {
         "actor": actor,
         "time": timestamp(entry.at),
         "action": entry.action,

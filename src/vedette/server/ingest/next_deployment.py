@@ -7,21 +7,29 @@ from starlette.responses import Response
 
 from vedette.errors import Invalid
 from vedette.server.deployments import device_api, polls
-from vedette.server.deployments.device_api import PollBody
+from vedette.server.deployments.device_api import InstructionAnswer, PollBody, PollV2Body
 from vedette.server.deployments.values import Poll
 from vedette.server.http.answers import json_response
 from vedette.server.http.proxies import origin_of
 from vedette.server.ingest.device_path import Call
+from vedette.server.openapi.operation import Answer, Parameter, operation
 from vedette.server.services import Services
 
 MAX_FIELDS: Final = 32
+_ANSWERS: Final = {200: InstructionAnswer, 204: Answer(description="There is nothing to install.")}
 
 
+@operation("Ask what to install (older clients)", body=PollBody, answers=_ANSWERS)
 async def post_v1(services: Services, call: Call) -> int | Response:
     """Older clients."""
     return await _answer(services, call, device_api.parse_poll(call.body))
 
 
+@operation(
+    "Ask what to install, by a query",
+    query=(Parameter("device_type", "What kind of device it is."), Parameter("artifact_name", "What is installed.")),
+    answers=_ANSWERS,
+)
 async def get_v1(services: Services, call: Call) -> int | Response:
     """What newer clients do where there is no v2."""
     try:
@@ -32,6 +40,7 @@ async def get_v1(services: Services, call: Call) -> int | Response:
     return await _answer(services, call, poll)
 
 
+@operation("Ask what to install", body=PollV2Body, answers=_ANSWERS)
 async def post_v2(services: Services, call: Call) -> int | Response:
     """Newer clients."""
     poll, with_map = device_api.parse_poll_v2(call.body)
@@ -43,7 +52,7 @@ async def _answer(services: Services, call: Call, poll: Poll, *, with_map: bool 
     if told is None:
         return 204
     link, expires = services.links.make(call.device, told.deployment, poll.device_type, services.clock.now())
-    answer = device_api.dump(told, poll, call.device.device, _base(services, call) + link, expires)
+    answer: InstructionAnswer = device_api.dump(told, poll, call.device.device, _base(services, call) + link, expires)
     if with_map and told.control_map is not None:
         answer["update_control_map"] = told.control_map
     return json_response(answer)

@@ -1,29 +1,41 @@
 """The table of the hot paths."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NotRequired, TypedDict
 
 from vedette.server.alerts import account, intake
 from vedette.server.alerts import service as alerts
 from vedette.server.deployments.device_api import V1, V2
 from vedette.server.ingest.device_path import Call, DevicePath
 from vedette.server.ingest.next_deployment import get_v1, post_v1, post_v2
+from vedette.server.openapi.operation import operation
 from vedette.server.services import Services
 from vedette.wire import incoming
 
 
+class CheckBody(TypedDict):
+    """A check that the device runs; a key named as its type may hold its settings."""
+
+    name: str
+    type: str
+    status: NotRequired[str]
+
+
+@operation("Send alerts", body=list[incoming.WireAlert], answers={204: None})
 async def alert(services: Services, call: Call) -> int:
     """Alerts of a device; the answer goes out after they are durable."""
     await intake.accept(services, call.device, incoming.alerts(call.body))
     return 204
 
 
+@operation("Say which checks run", body=list[CheckBody], answers={204: None})
 async def config(services: Services, call: Call) -> int:
     """The checks that a device runs."""
     await alerts.set_configuration(services, call.device, incoming.configuration(call.body))
     return 204
 
 
+@operation("Say which alerts were given up", body=list[incoming.WireGap], answers={204: None})
 async def gaps(services: Services, call: Call) -> int:
     """Alerts that the device has given up: our own path, for our own devices."""
     await account.report(services, call.device, incoming.gaps(call.body))
