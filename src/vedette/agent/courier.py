@@ -9,9 +9,10 @@ from typing import Final
 from vedette.agent import log, metakeys
 from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.pathwatch import PathWatch
-from vedette.agent.host import Host, Process
+from vedette.agent.host import Host
 from vedette.agent.loop import Loop, Timer
 from vedette.agent.paths import Paths
+from vedette.agent.process import Process
 from vedette.agent.settings import Settings
 from vedette.agent.store import Store
 from vedette.agent.storefile import DAMAGED

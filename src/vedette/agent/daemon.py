@@ -17,9 +17,10 @@ from vedette.agent.clockwatch import ClockWatch
 from vedette.agent.courier import Courier
 from vedette.agent.follow.inotify import CREATE, DELETE, ENTRIES, Inotify
 from vedette.agent.follow.pathwatch import PathWatch
-from vedette.agent.host import KILL_AFTER_S, Host
+from vedette.agent.host import Host
 from vedette.agent.loop import Loop, Timer
 from vedette.agent.paths import Paths
+from vedette.agent.process import KILL_AFTER_S
 from vedette.agent.redactrules import UserRules
 from vedette.agent.runner import Runner
 from vedette.agent.sdnotify import Notifier

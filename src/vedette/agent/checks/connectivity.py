@@ -20,8 +20,8 @@ from vedette.model import ConfiguredCheck, Details, Subject
 
 if TYPE_CHECKING:
     from vedette.agent.checks import World
-    from vedette.agent.host import Process
     from vedette.agent.loop import Timer
+    from vedette.agent.process import Process
     from vedette.agent.units.programs import Run
 
 TYPE: Final = "connectivity"

@@ -21,8 +21,8 @@ from vedette.model import ConfiguredCheck
 
 if TYPE_CHECKING:
     from vedette.agent.checks import World
-    from vedette.agent.host import Process
     from vedette.agent.loop import Timer
+    from vedette.agent.process import Process
 
 CONTROL_VARIABLE: Final = "MENDER_MONITORCTL"
 """Tells the shell library where the control tool is, for where it is not on PATH."""

@@ -8,8 +8,9 @@ from vedette.agent.follow.events import Assembler, Patience, Rule
 from vedette.agent.follow.file import Read
 from vedette.agent.follow.lines import Block, Context, Splitter
 from vedette.agent.follow.position import Position
-from vedette.agent.host import Host, Process
+from vedette.agent.host import Host
 from vedette.agent.loop import Timer
+from vedette.agent.process import Process
 
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 60.0

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from vedette.agent import log
-from vedette.agent.host import Host, Process
+from vedette.agent.host import Host
 from vedette.agent.loop import Loop, Timer
+from vedette.agent.process import Process
 from vedette.agent.units.unit import PROPERTIES, Unit, from_properties
 
 RUN_S: Final = 30.0
