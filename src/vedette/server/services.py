@@ -37,7 +37,8 @@ class Services:
     user_tokens: TokenCache[Caller]
     device_tokens: TokenCache[DeviceScope]
     passwords: Passwords
-    logins_of_account: Limit
+    logins_of_account: Limit  # from anywhere
+    logins_from_one_place: Limit  # of an account, from one address: whoever guesses elsewhere locks nobody out
     logins_from_address: Limit
     user_calls: Limit | None  # by user
     device_calls: Limit | None  # by device
@@ -77,7 +78,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             user_tokens=user_tokens,
             device_tokens=device_tokens,
             passwords=passwords,
-            logins_of_account=Limit(clock, burst=10, every_s=30),
+            logins_of_account=Limit(clock, burst=100, every_s=30),
+            logins_from_one_place=Limit(clock, burst=10, every_s=30),
             logins_from_address=Limit(clock, burst=30, every_s=10),
             user_calls=per_minute(clock, settings.calls_of_user, 10_000),
             device_calls=per_minute(clock, settings.calls_of_device, 200_000),

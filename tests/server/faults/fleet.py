@@ -1,4 +1,4 @@
-"""A fleet that reports to a real server process: devices that come again until they are answered, and what is stored."""
+"""A fleet that reports to a real server process: devices come again until they are answered; and what is stored then."""
 
 import asyncio
 import json

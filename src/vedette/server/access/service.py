@@ -449,7 +449,8 @@ async def login(
 
     Args:
         code: of the second factor, if he has one.
-        address: where it is tried from; tries are limited for each address and each account.
+        address: where it is tried from; tries are limited for each address, each account, and each account from one
+            address.
     Raises:
         Unauthenticated: they do not belong together. Takes the same time whether or not the account exists.
         CodeNeeded: they do, but a code is missing or wrong.
@@ -459,14 +460,19 @@ async def login(
         raise Unauthenticated("unauthorized")
     account = email.lower()[:256]
     address = neighbourhood(address)
-    services.logins_from_address.take(address)
-    services.logins_of_account.take(account)
+    tries = (
+        (services.logins_from_address, address),
+        (services.logins_from_one_place, f"{address} {account}"),
+        (services.logins_of_account, account),  # last: who is refused before has not tried it
+    )
+    for limit, name in tries:
+        limit.take(name)
     row = await services.db.read(SYSTEM, store.user_by_email, account)
     good = await services.passwords.check(password[:1024], None if row is None else row["password_hash"])
     if row is None or not good or row["tenant_status"] != "active":
         raise Unauthenticated("unauthorized")
-    services.logins_from_address.give_back(address)
-    services.logins_of_account.give_back(account)
+    for limit, name in tries:
+        limit.give_back(name)
     await second_factor.at_login(services, row["tenant"], row["id"], code[:32])
     return await start_session(services, row, no_expiry=no_expiry)
 
