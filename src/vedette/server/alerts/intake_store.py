@@ -27,7 +27,7 @@ COLUMNS: Final = (
     "device", "id", "name", "level", "at", "received_at", "subject_type", "subject_name", "subject_status", "details",
     "sequence", "boot", "elapsed_us", "account", "origin",
 )  # fmt: skip
-MAX_ROWS: Final = 16  # in one statement: SQLite looks for each of its named parameters along a list
+MAX_ROWS: Final = 32  # in one statement, of 16 parameters each: each number of rows is a statement that SQLite keeps
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode

@@ -128,12 +128,12 @@ POSTGRESQL: Final[Dialect] = {
 _PARAMETER: Final = re.compile(r"'(?:[^']|'')*'|:([A-Za-z_]\w*)")
 
 
-def numbered(sql: str) -> tuple[str, tuple[str, ...]]:
-    """`sql` with `$1` ... for its named parameters, and their names in this order."""
+def numbered(sql: str, mark: str = "$") -> tuple[str, tuple[str, ...]]:
+    """`sql` with `$1` ... (or another mark) for its named parameters, and their names in this order."""
     numbers: dict[str, int] = {}
 
     def one(found: re.Match[str]) -> str:
         name = found[1]
-        return found[0] if name is None else f"${numbers.setdefault(name, len(numbers) + 1)}"
+        return found[0] if name is None else f"{mark}{numbers.setdefault(name, len(numbers) + 1)}"
 
     return _PARAMETER.sub(one, sql), tuple(numbers)

@@ -21,7 +21,7 @@ from vedette.errors import Busy, Unavailable
 from vedette.server.db import units
 from vedette.server.db.core import Item, Kind, Row, Scope, Together, Work, bound, confine, kind_of
 from vedette.server.db.hearing import Hearing
-from vedette.server.db.macros import SQLITE, check_common, expand
+from vedette.server.db.macros import SQLITE, check_common, expand, numbered
 from vedette.server.db.migrations import migrate
 from vedette.server.db.regex import register
 from vedette.server.db.units import MAX_GROUP, Unit, deal, together
@@ -38,8 +38,13 @@ WRITER_CACHE_KIB: Final = 16 * 1024
 
 
 @lru_cache(maxsize=4096)
-def _ready(sql: str, kind: Kind) -> str:
-    return expand(confine(check_common(sql), kind), SQLITE)
+def _ready(sql: str, kind: Kind) -> tuple[str, Callable[[Mapping[str, object]], list[object]]]:
+    """The statement as SQLite takes it, and what picks the values of its parameters, in their order.
+
+    By number: for each name SQLite would look along the list of all, each time.
+    """
+    text, names = numbered(expand(confine(check_common(sql), kind), SQLITE), "?")
+    return text, lambda params: [params[name] for name in names]
 
 
 class _SqliteTx:
@@ -55,7 +60,8 @@ class _SqliteTx:
         self.callbacks: list[Callable[[], None]] = []
 
     def _run(self, sql: str, params: Mapping[str, object]) -> sqlite3.Cursor:
-        return self._connection.execute(_ready(sql, self._kind), {**params, **self._bound})
+        text, pick = _ready(sql, self._kind)
+        return self._connection.execute(text, pick({**params, **self._bound}))
 
     async def all(self, sql: str, **params: object) -> list[Row]:
         return self._run(sql, params).fetchall()
@@ -72,8 +78,8 @@ class _SqliteTx:
         return self._run(sql, params).rowcount
 
     async def many(self, sql: str, rows: Iterable[Mapping[str, object]]) -> None:
-        text = _ready(sql, self._kind)
-        self._connection.executemany(text, ({**row, **self._bound} for row in rows))
+        text, pick = _ready(sql, self._kind)
+        self._connection.executemany(text, (pick({**row, **self._bound}) for row in rows))
 
     def announce(self, topic: str, *words: str | None) -> None:
         self.callbacks.append(partial(self._hearing.tell, topic, words))  # there is one process
@@ -96,7 +102,8 @@ class SqliteDatabase:
             migrate(self._writer)
         except (sqlite3.Error, OSError) as exc:
             raise Unavailable(f"database {path}: {exc}") from exc
-        self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Unit] | None] = queue.SimpleQueue()
+        self._arriving: list[Unit] = []
         self._waiting = 0
         self._closed = False
         self._local = threading.local()
@@ -147,10 +154,19 @@ class SqliteDatabase:
             raise Unavailable("the database is closed")
         if self._waiting >= units.MAX_WAITING:
             raise Busy("too many changes are waiting for the database; try again in a few seconds")
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        unit = Unit(scope, work, items, loop.create_future())
         self._waiting += 1
-        self._queue.put(Unit(scope, work, items, future))
-        return await future
+        if not self._arriving:
+            loop.call_soon(self._hand_over)
+        self._arriving.append(unit)
+        return await unit.done
+
+    def _hand_over(self) -> None:
+        """Give the writer what has come in one turn of the event loop. At the end of the turn, not one by one: the
+        writer would wake at the first, and the two would fight for the interpreter's lock until the last is there."""
+        self._queue.put(self._arriving)
+        self._arriving = []
 
     def hear(self, topic: str, call: Callable[..., None], missed: Callable[[], None]) -> None:
         self._hearing.add(topic, call, missed)
@@ -159,6 +175,8 @@ class SqliteDatabase:
         if self._closed:
             return
         self._closed = True
+        if self._arriving:
+            self._hand_over()
         self._queue.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
         self._readers.shutdown(wait=True)
@@ -177,18 +195,17 @@ class SqliteDatabase:
         """The writer thread: take all that waits, one commit for it, tell everybody, again."""
         last = False
         while not last:
-            unit = self._queue.get()
-            group: list[Unit] = []
-            while unit is not None:
-                group.append(unit)
-                if len(group) == MAX_GROUP:
-                    break
+            arrived = self._queue.get()
+            waiting: list[Unit] = []
+            while arrived is not None:
+                waiting += arrived
                 try:
-                    unit = self._queue.get_nowait()
+                    arrived = self._queue.get_nowait()
                 except queue.Empty:
                     break
-            last = unit is None
-            if group:
+            last = arrived is None
+            for start in range(0, len(waiting), MAX_GROUP):
+                group = waiting[start : start + MAX_GROUP]
                 self._write_group(group)
                 self._tell(group)
 
