@@ -39,8 +39,9 @@ bench: setup    ## speed and memory; writes bench/RESULTS.md
 deb: setup      ## dist/vedette-monitor_*.deb, the monitor for Debian on this architecture and Python
 	@$(BIN)/python packaging/deb/build.py
 
-docs: setup     ## man pages in build/man, from their sources and from the programs
+docs: setup     ## man pages in build/man, and docs/openapi.json, from the programs
 	$(BIN)/python packaging/man/render.py build/man
+	$(BIN)/python -m vedette.server.openapi docs/openapi.json
 
 screenshots: setup  ## the pictures of README and docs
 	@.ci/system-packages

@@ -50,6 +50,8 @@ from vedette.server.notify import api as notify_api
 from vedette.server.notify import dispatcher, letters
 from vedette.server.notify import internal_api as notify_internal_api
 from vedette.server.notify import pages as notify_pages
+from vedette.server.openapi import pages as openapi_pages
+from vedette.server.openapi.document import document, entries
 from vedette.server.openapi.operation import operation
 from vedette.server.services import Services
 from vedette.server.web import assets, live
@@ -109,7 +111,13 @@ def routes() -> list[BaseRoute]:
         *notify_pages.ROUTES,
         *assets.ROUTES,
         *live.ROUTES,
+        *openapi_pages.routes(described),
     ]
+
+
+def described() -> dict[str, Any]:
+    """The OpenAPI document of everything that programs may call."""
+    return document(entries(routes(), hot_paths()))
 
 
 def hot_paths() -> Mapping[str, ASGIApp]:

@@ -69,20 +69,20 @@ SCHEMES: Final = {
     "password": {"type": "http", "scheme": "basic", "description": "E-mail address and password."},
 }
 
-REFUSALS: Final[Mapping[int, str]] = {
-    400: "What was sent cannot be understood, or is not valid; the text says where.",
-    401: "It is not known who calls: no token, or not one that is valid now.",
-    403: "The roles of the caller do not allow this, or another site's page made a browser send it.",
-    404: "There is no such thing, or it is not the caller's to see.",
-    409: "It collides with what is there already.",
-    412: "It has been changed since the caller last saw it.",
-    413: f"More than is taken in one piece; a body has at most {MAX_BODY} bytes.",
-    415: "The body is of a type that is not read here.",
-    416: "The part that is asked for is none of it.",
-    422: "Well-formed, but against a rule of what it should become part of.",
-    429: "Too often; `Retry-After` says when to come again.",
-    500: "A fault of the server; its log has the request id.",
-    503: "The server cannot take this now; come again after `Retry-After`.",
+REFUSALS: Final[Mapping[int, tuple[str, str]]] = {
+    400: ("BadRequest", "What was sent cannot be understood, or is not valid; the text says where."),
+    401: ("Unauthorized", "It is not known who calls: no token, or not one that is valid now."),
+    403: ("Forbidden", "The roles of the caller do not allow this, or another site's page made a browser send it."),
+    404: ("NotFound", "There is no such thing, or it is not the caller's to see."),
+    409: ("Conflict", "It collides with what is there already."),
+    412: ("PreconditionFailed", "It has been changed since the caller last saw it."),
+    413: ("TooLarge", f"More than is taken in one piece; a body has at most {MAX_BODY} bytes."),
+    415: ("UnsupportedMediaType", "The body is of a type that is not read here."),
+    416: ("RangeNotSatisfiable", "The part that is asked for is none of it."),
+    422: ("Unprocessable", "Well-formed, but against a rule of what it should become part of."),
+    429: ("TooManyRequests", "Too often; `Retry-After` says when to come again."),
+    500: ("InternalError", "A fault of the server; its log has the request id."),
+    503: ("Unavailable", "The server cannot take this now; come again after `Retry-After`."),
 }
 HEADERS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "X-MEN-RequestID": ("The id of this request: the one the client chose, or a new one.", {"type": "string"}),
@@ -264,7 +264,7 @@ def _path_parameter(entry: Entry, name: str) -> dict[str, Any]:
         "name": name,
         "in": "path",
         "required": True,
-        "description": f"Of `{_before(entry.template, name)}`.",
+        "description": f"Which of `{_before(entry.template, name)}`.",
         "schema": {"type": "string", "minLength": 1},
     }
 
@@ -298,11 +298,12 @@ def _answer(status: int, answer: Answer, schemas: _Schemas) -> dict[str, Any]:
 def _refusal(status: int) -> dict[str, Any]:
     extra = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
     return {
-        "description": REFUSALS[status],
+        "description": REFUSALS[status][1],
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-MEN-RequestID", *extra)},
         "content": {JSON: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}},
     }
 
 
 def _name(status: int) -> str:
-    return HTTPStatus(status).name.title().replace("_", "")
+    """Not that of `HTTPStatus`: it differs between versions of Python."""
+    return REFUSALS[status][0]

@@ -92,7 +92,7 @@ def operation(
     """Describe a handler of the API.
 
     Args:
-        summary: what it does, in a few words; the docstring of the handler says more.
+        summary: what it does, in a few words.
         body: what it reads: the very type it decodes.
         query: its parameters; those of a list that is cut into pages are PAGED.
         answers: by status: the type of the JSON, an `Answer`, or None for no body. A type alone means 200.

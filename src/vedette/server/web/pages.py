@@ -13,7 +13,7 @@ from vedette.server.web import filters
 from vedette.server.web.assets import asset_url
 
 # Whose templates there are; a page is named "devices/list.html".
-FOLDERS: Final = ("web", "access", "devices", "configuration", "alerts", "notify")
+FOLDERS: Final = ("web", "access", "devices", "configuration", "alerts", "notify", "openapi")
 # No inline script or style, nothing from elsewhere, in no frame; forms go home only.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
