@@ -102,8 +102,8 @@ class Board:
         for give_back in (self.host.kill_now, self.inotify.close, self.loop.close, self.store.close):
             with suppress(OSError, KeyError, ValueError):
                 give_back()
-        logs = f"{self.paths.below("/").parent / "log"}/"
-        for entry in os.listdir("/proc/self/fd"):
+        logs = self.paths.below("/").parent / "log"
+        for entry in Path("/proc/self/fd").iterdir():
             with suppress(OSError):
-                if os.readlink(f"/proc/self/fd/{entry}").startswith(logs):
-                    os.close(int(entry))
+                if entry.readlink().is_relative_to(logs):
+                    os.close(int(entry.name))
