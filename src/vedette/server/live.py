@@ -7,9 +7,10 @@ Whatever process made the change, the pages of all of them hear of it: `announce
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
-from weakref import WeakSet
+from weakref import ref
 
 from vedette.server.db import SYSTEM, DeviceScope, Scope, Tx, UserScope
 
@@ -25,7 +26,8 @@ class Live:
     topic: Final = "device"  # what changes are announced under, see db.core
 
     def __init__(self) -> None:
-        self._listeners: dict[str | None, WeakSet[Subscription]] = {}
+        # Never changed in place, so that they can be gone through while listeners come and go: changes are many.
+        self._listeners: dict[str | None, tuple[ref[Subscription], ...]] = {}
         self._ended = False
 
     def announce(self, tx: Tx, tenant: str, group: str | None, device: str) -> None:
@@ -35,14 +37,14 @@ class Live:
     def publish(self, tenant: str, group: str | None, device: str) -> None:
         """Tell who may see `device`, which is in the static group `group`, that something about it has changed."""
         for key in (tenant, None):
-            for listener in tuple(self._listeners.get(key, ())):
-                listener.add(group, device)
+            for each in self._listeners.get(key, ()):
+                if (listener := each()) is not None:
+                    listener.add(group, device)
 
     def doubt(self) -> None:
         """Changes may have been missed: everybody has to look at everything again."""
-        for listeners in tuple(self._listeners.values()):
-            for listener in tuple(listeners):
-                listener.add_all()
+        for listener in self._all():
+            listener.add_all()
 
     def subscribe(self, scope: Scope) -> "Subscription":
         """Listen to what `scope` may see, from now on, until it is closed or forgotten.
@@ -52,7 +54,8 @@ class Live:
         if isinstance(scope, DeviceScope):
             raise TypeError("devices do not listen here")
         listener = Subscription(self, scope)
-        self._listeners.setdefault(listener.tenant, WeakSet()).add(listener)
+        forgotten = ref(listener, partial(self._drop, listener.tenant))
+        self._listeners[listener.tenant] = (*self._listeners.get(listener.tenant, ()), forgotten)
         if self._ended:
             listener.close()
         return listener
@@ -60,19 +63,27 @@ class Live:
     def end(self) -> None:
         """Nobody listens any longer, nor will: the server stops, and open pages must not hold it up."""
         self._ended = True
-        for listeners in tuple(self._listeners.values()):
-            for listener in tuple(listeners):
-                listener.close()
+        for listener in self._all():
+            listener.close()
 
     def __len__(self) -> int:
         return sum(map(len, self._listeners.values()))
 
+    def _all(self) -> "list[Subscription]":
+        found = (each() for listeners in self._listeners.values() for each in listeners)
+        return [listener for listener in found if listener is not None]
+
     def _leave(self, listener: "Subscription") -> None:
-        listeners = self._listeners.get(listener.tenant)
-        if listeners is not None:
-            listeners.discard(listener)
-            if not listeners:
-                del self._listeners[listener.tenant]
+        for each in self._listeners.get(listener.tenant, ()):
+            if each() is listener:
+                self._drop(listener.tenant, each)
+
+    def _drop(self, tenant: str | None, gone: "ref[Subscription]") -> None:
+        rest = tuple(each for each in self._listeners.get(tenant, ()) if each is not gone)
+        if rest:
+            self._listeners[tenant] = rest
+        else:
+            self._listeners.pop(tenant, None)
 
 
 class Subscription(AsyncIterator[Changed]):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from vedette.errors import VedetteError
 from vedette.server.db import DeviceScope
@@ -29,7 +29,7 @@ class Call:
 Handler = Callable[[Services, Call], Awaitable[int | Response]]
 """Returns an answer, or the status of one without body."""
 
-_ANSWERS: Final = {204: Response(status_code=204)}
+_EMPTY: Final[Message] = {"type": "http.response.body", "body": b""}
 _HAVE_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -57,7 +57,11 @@ class DevicePath:
                         return
                     body = whole
                 answer = await handler(services, Call(device, body, headers, scope))
-                response = _ANSWERS[answer] if isinstance(answer, int) else answer
+                if isinstance(answer, int):
+                    await send({"type": "http.response.start", "status": answer, "headers": []})
+                    await send(_EMPTY)
+                    return
+                response = answer
         except VedetteError as error:
             response = refusal(error, scope["request_id"])
         await response(scope, receive, send)
