@@ -24,8 +24,9 @@ from vedette.server.services import Services
 from vedette.server.times import micros
 
 CONNECTIONS: Final = 4  # to the mail server; the mails of one person go through one of them, in order
-DECIDE_AT_ONCE: Final = 100  # alerts; the ingest wants the database too
-BREATH_S: Final = 0.02  # between two such batches
+DECIDE_AT_ONCE: Final = 200  # alerts; the ingest wants the database too
+SHARE: Final = 0.1  # of the time for such batches: in a storm, taking in what comes is more urgent
+MAX_BREATH_S: Final = 1.0  # between two of them
 IDLE_S: Final = 10.0  # without mails for so long, connections are closed
 GRACE_S: Final = 3.0  # at the end, a mail on its way gets so long to be marked
 TROUBLE_S: Final = 1.0  # after an error that is not the mail server's
@@ -48,9 +49,11 @@ async def decide(services: Services, policy: Policy, decided: asyncio.Event) -> 
     """Alerts become deliveries, soon after each was stored; `decided` is set when there are new ones."""
     with services.live.subscribe(SYSTEM) as changes:
         while True:
+            begun = services.clock.elapsed()
             if await _guarded(partial(service.decide, services, DECIDE_AT_ONCE)):
                 decided.set()
-                await asyncio.sleep(BREATH_S)
+                took_s = services.clock.elapsed() - begun  # the busier the database, the longer
+                await asyncio.sleep(min(MAX_BREATH_S, took_s * (1 / SHARE - 1)))
             else:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(policy.poll_s):

@@ -4,12 +4,20 @@ All of it runs for the server itself: an outbox belongs to no user.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 import msgspec
 
 from vedette.server.db import Row, Tx
 
 _encode = msgspec.json.Encoder().encode
+
+_TEXTS: Final = ("tenant", "device", "alert_id", "thread", "user_id", "channel", "address", "state", "reason")
+_OWE: Final = (
+    f"INSERT INTO delivery ({', '.join(_TEXTS)}, due_at, created_at, ended_at)"  # noqa: S608 - our own names
+    f" SELECT {', '.join(f'{{text:item.{name}}}' for name in _TEXTS)}, {{int:item.now}}, {{int:item.now}},"
+    " {int:item.ended_at} FROM {rows:items} ORDER BY item.key"
+)
 
 
 async def undecided_tenants(tx: Tx, limit: int) -> set[str]:
@@ -36,12 +44,8 @@ async def decide(
         limit=limit,
         tenants=_encode(list(tenants)).decode(),
     )
-    await tx.many(
-        "INSERT INTO delivery (tenant, device, alert_id, thread, user_id, channel, address, state, reason, due_at,"
-        " created_at, ended_at) VALUES (:tenant, :device, :alert_id, :thread, :user_id, :channel, :address, :state,"
-        " :reason, :now, :now, :ended_at)",
-        (delivery for row in rows for delivery in deliveries(row)),
-    )
+    # In one step: the threads of the storm of alerts that this belongs to want the interpreter after each.
+    await tx.execute(_OWE, items=_encode([delivery for row in rows for delivery in deliveries(row)]).decode())
     await tx.execute(
         "DELETE FROM notification WHERE id IN {each_int:ids}",
         ids=_encode([row["id"] for row in rows]).decode(),
