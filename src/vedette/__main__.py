@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from vedette import __version__
+from vedette.cli import COMMANDS
 
 HELP: Final = """\
 usage: vedette COMMAND ...
 
+on the machine of the server:
   vedette server    run the management server
   vedette tenant    create and list tenants
   vedette user      create and list users
@@ -16,13 +18,18 @@ usage: vedette COMMAND ...
   vedette migrate   move everything from SQLite to PostgreSQL
   vedette demo      start everything on this machine and watch an alert travel
 
+anywhere, by the API of the server:
+{commands}
+
 Every command explains itself with --help. On a device: mender-monitord and mender-monitorctl.
 
 examples:
   vedette demo
   vedette server --listen 127.0.0.1:8080 --data ./data
   echo 'a good password' | vedette user create ann@example.com --tenant default --password-stdin --data ./data
-"""
+  vedette login http://127.0.0.1:8080 --email ann@example.com
+  vedette devices list --status pending
+""".format(commands="\n".join(f"  vedette {name:12} {text}" for name, (_, text) in COMMANDS.items()))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         case []:
             print(HELP, end="", file=sys.stderr)
             return 2
+        case [command, *_] if command in COMMANDS:
+            from vedette.cli.main import main as cli
+
+            return cli(words)
         case _:
             print(f"vedette: there is no command {words[0]!r}; `vedette --help` shows those there are", file=sys.stderr)
             return 2

@@ -151,6 +151,8 @@ def default_data() -> Path:
 
 
 NAMES: Final = tuple(each.name for each in fields(Settings))
+NOT_SETTINGS: Final = frozenset({"CONFIG", "SERVER", "TOKEN", "CA"})
+"""What begins as settings do in the environment and is none: the file of settings; what clients read (docs/cli.md)."""
 
 
 def load(options: Mapping[str, str], environ: Mapping[str, str], config: Path | None = None) -> Settings:
@@ -166,7 +168,7 @@ def load(options: Mapping[str, str], environ: Mapping[str, str], config: Path | 
         config = Path(environ[PREFIX + "CONFIG"])
     values: dict[str, Any] = {} if config is None else _read(config)
     for key, value in environ.items():
-        if key.startswith(PREFIX) and key != PREFIX + "CONFIG":
+        if key.startswith(PREFIX) and key.removeprefix(PREFIX) not in NOT_SETTINGS:
             values[_known(key.removeprefix(PREFIX).lower(), f"environment variable {key}")] = value
     values |= options
     if "data" in values:

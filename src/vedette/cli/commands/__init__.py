@@ -1,0 +1,1 @@
+"""One module for each subject; `vedette.cli.COMMANDS` says which."""
