@@ -42,7 +42,7 @@ async def disable(request: Request, caller: Caller) -> Response:
     return Response(status_code=200)
 
 
-@operation("Show the secret of the second factor as a QR code", answers=Picture)
+@operation("Show the secret of the second factor as a QR code", answers=Picture, errors=(400,))
 async def picture(request: Request, caller: Caller) -> Response:
     png = await second_factor.picture(services(request), caller)
     answer: Picture = {"qr": b64encode(png).decode()}
