@@ -5,6 +5,7 @@ import fcntl
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -24,6 +25,8 @@ from vedette.server.http.protocol import Patient
 from vedette.server.services import Services, open_services
 from vedette.server.settings import Settings
 
+FILES: Final = 65_536  # open at once, where we may: each connection is one
+OWN_FILES: Final = 128  # not for connections: the database, the mail server, what Python opens
 GRACE_S: Final = 5  # open connections (live pages above all) get this long at the end
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,7 @@ async def serve(settings: Settings) -> None:
         services = await stack.enter_async_context(open_services(settings))
         await _first_start(services)
         _spare_the_collector()
+        Patient.most = allow_connections()
         await stack.enter_async_context(_beside([*tasks(services), _watchdog()]))
         server = _Server(_configuration(settings, services))
         if internal is not None:
@@ -197,6 +201,21 @@ def check_tls(settings: Settings) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
     except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError; ValueError: the key wants a password
         raise Invalid(f"settings tls_cert {settings.tls_cert} and tls_key {settings.tls_key}: {exc}") from exc
+
+
+def allow_connections() -> int:
+    """Ask for as many open files as we can use; how many connections fit then.
+
+    A login shell allows 1024 files, but more to whom asks. Room is left for those that are told to come back, and
+    without files for itself the server could not even ask its database.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    files = FILES if soft == resource.RLIM_INFINITY else min(FILES, soft)
+    return max(16, (files - OWN_FILES) * 3 // 4)
 
 
 def _spare_the_collector() -> None:

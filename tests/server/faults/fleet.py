@@ -1,8 +1,9 @@
-"""A fleet that reports to a real server process: devices come again until they are answered; and what is stored then."""
+"""A fleet that reports to a real server process: devices come again until they are answered; what is stored then."""
 
 import asyncio
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -123,7 +124,7 @@ class Device:
             while (status := await post(port, ALERT, self.token, body)) != 204:
                 assert status in (0, 503), status  # nobody there, or not now
                 self.refused[status] += 1
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(random.uniform(0.5, 1) * min(1, 0.02 * 2 ** self.refused.total()))
         self.said += count
 
     @property

@@ -1,16 +1,17 @@
 """Reading a request within limits: bytes are counted while they come, chunked or not."""
 
-from typing import Any, Final, TypeVar, overload
+from typing import Any, ClassVar, Final, TypeVar, overload
 
 import msgspec
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
-from vedette.errors import Invalid, TooLarge
+from vedette.errors import Busy, Invalid, TooLarge
 
 T = TypeVar("T")
 
 MAX_BODY: Final = 1024 * 1024  # bytes
+MAX_WAITING: Final = 64 * 1024 * 1024  # bytes of all bodies that have begun and not ended
 JSON_TYPE: Final = "application/json"
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
@@ -21,19 +22,47 @@ class WrongContentType(Invalid):
     code = "wrong_content_type"
 
 
-def bounded(receive: Receive, limit: int = MAX_BODY) -> Receive:
-    """`receive`, raising TooLarge as soon as more than `limit` bytes of body have come."""
-    total = 0
+class _Bounded:
+    """A `receive` that counts."""
 
-    async def counted() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > limit:
-            raise too_large(limit)
+    waiting: ClassVar[int] = 0  # bytes of bodies that have begun and not ended, of all requests together
+
+    __slots__ = ("_limit", "_receive", "_total", "_waits")
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive, self._limit = receive, limit
+        self._total = 0
+        self._waits = 0  # our part of `waiting`
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._total += len(message.get("body", b""))
+        if self._total > self._limit:
+            raise too_large(self._limit)
+        if message.get("more_body", False):
+            _Bounded.waiting += self._total - self._waits
+            self._waits = self._total
+            if _Bounded.waiting > MAX_WAITING:
+                raise Busy("too many requests are coming in slowly; try again in a few seconds")
+        elif self._waits:
+            self._let_go()
         return message
 
-    return counted
+    def _let_go(self) -> None:
+        _Bounded.waiting -= self._waits
+        self._waits = 0
+
+    def __del__(self) -> None:  # with its request, however that has ended
+        self._let_go()
+
+
+def bounded(receive: Receive, limit: int = MAX_BODY) -> Receive:
+    """`receive`, raising TooLarge as soon as more than `limit` bytes of body have come.
+
+    It raises Busy when bodies that come in pieces, of all requests together, take more memory than there is for them:
+    thousands of clients may each be within their limit.
+    """
+    return _Bounded(receive, limit)
 
 
 def too_large(limit: int = MAX_BODY) -> TooLarge:
