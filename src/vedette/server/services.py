@@ -43,6 +43,7 @@ class Services:
     user_calls: Limit | None  # by user
     device_calls: Limit | None  # by device
     codes: Limit  # of second factors, by user
+    confirmations: Limit  # with the current password, by user
     letters: Letters
     identity: Provider  # used where the settings name one
     recoveries_of_account: Limit
@@ -84,6 +85,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             user_calls=per_minute(clock, settings.calls_of_user, 10_000),
             device_calls=per_minute(clock, settings.calls_of_device, 200_000),
             codes=Limit(clock, burst=5, every_s=60),
+            confirmations=Limit(clock, burst=10, every_s=60),
             letters=Letters(),
             identity=Provider(clock, settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret),
             recoveries_of_account=Limit(clock, burst=3, every_s=600),

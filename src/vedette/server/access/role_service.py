@@ -45,6 +45,13 @@ async def rights(tx: Tx, names: Sequence[str]) -> Rights:
     return Rights.of(found, PERMISSION_SETS)
 
 
+async def powerful(tx: Tx, names: Sequence[str]) -> bool:
+    """Whether one of these roles allows everything, or may: its holder is nobody's to take over."""
+    own = [each for each in names if each not in ROLES]
+    held = [ROLES[each] for each in names if each in ROLES] + [_role(row) for row in await role_store.named(tx, own)]
+    return any(each.powerful for each in held)
+
+
 async def check(tx: Tx, names: Sequence[str], allowed: Caller | None, before: Sequence[str] = ()) -> None:
     """Refuse names of roles that somebody should have.
 

@@ -307,9 +307,8 @@ async def change_user(services: Services, caller: Caller, user_id: str, change: 
     if change.password is not None and not own:
         raise Unacceptable("password cannot be modified")
     email = row["email"] if change.email is None else check_email(change.email)
-    sensitive = own and (change.password is not None or email != row["email"])
-    if sensitive and not await services.passwords.check(change.current_password or "", row["password_hash"]):
-        raise Unacceptable("current password mismatch")
+    if own and (change.password is not None or email != row["email"]):
+        await _check_current(services, row, change.current_password or "")
     hashed = row["password_hash"]
     if change.password is not None:
         check_rules(change.password, email)
@@ -330,7 +329,7 @@ async def change_user(services: Services, caller: Caller, user_id: str, change: 
         text = audit.diff("user", was, {"email": email, "roles": roles, "password": hashed})
         await audit.record(tx, services, caller, "update", audit.user(user_id, row["email"]), text)
         if not own:
-            await _require_power_over(tx, caller, row)
+            await _require_power_over(tx, caller, row, mighty_elsewhere=mighty)
         if ADMIN not in roles:
             await _require_other_admin(tx, row)
         if row["home"] != caller.scope.tenant:
@@ -346,7 +345,9 @@ async def change_user(services: Services, caller: Caller, user_id: str, change: 
             if session != caller.session:
                 await store.remove_session(tx, user_id, session)
             services.user_tokens.withdraw(tx, session)
+        services.user_tokens.withdraw(tx, None)  # those he has made for programs: they are as mighty as he is now
 
+    mighty = not own and await _mighty_elsewhere(services, caller, row)
     if email != row["email"] and await services.db.read(SYSTEM, store.email_taken, email, user_id):
         raise Unacceptable(TAKEN)
     await services.db.write(caller.scope, apply)
@@ -387,12 +388,14 @@ async def remove_user(services: Services, caller: Caller, user_id: str) -> None:
         Denied: he may do everything, and the caller may not.
     """
     caller.require(MANAGE_USERS)
+    found = await services.db.read(caller.scope, store.user, user_id)
+    mighty = found is not None and await _mighty_elsewhere(services, caller, found)
 
     async def apply(tx: Tx) -> None:
         row = await store.user(tx, user_id)
         if row is None:
             return
-        await _require_power_over(tx, caller, row)
+        await _require_power_over(tx, caller, row, mighty_elsewhere=mighty)
         await _require_other_admin(tx, row)
         gone = audit.diff("user", {"email": row["email"], "roles": json.loads(row["roles"])}, None)
         await audit.record(tx, services, caller, "delete", audit.user(user_id, row["email"]), gone)
@@ -408,10 +411,34 @@ async def remove_user(services: Services, caller: Caller, user_id: str) -> None:
     await services.db.write(caller.scope, apply)
 
 
-async def _require_power_over(tx: Tx, caller: Caller, row: Row) -> None:
+async def _check_current(services: Services, row: Row, password: str) -> None:
+    """Whoever changes what a login needs shows the password of now: a session alone may be stolen.
+
+    Raises:
+        Unacceptable: it is another.
+        TooMany: too many were. Logging in is not kept from anybody by that.
+    """
+    services.confirmations.take(row["id"])
+    if not await services.passwords.check(password[:1024], row["password_hash"]):
+        raise Unacceptable("current password mismatch")
+    services.confirmations.give_back(row["id"])
+
+
+async def _require_power_over(tx: Tx, caller: Caller, row: Row, *, mighty_elsewhere: bool) -> None:
     """Only who may do everything changes or removes somebody who may: his address is the way to his password."""
-    if (await role_service.rights(tx, json.loads(row["roles"]))).everything:
+    if mighty_elsewhere or await role_service.powerful(tx, json.loads(row["roles"])):
         caller.require(EVERYTHING)
+
+
+async def _mighty_elsewhere(services: Services, caller: Caller, row: Row) -> bool:
+    """Whether a user who is at home here may do everything in another tenant that he acts in."""
+    if row["home"] != caller.scope.tenant:
+        return False
+    for member in await services.db.read(SYSTEM, store.memberships, row["id"]):
+        there = UserScope(member["tenant"])
+        if await services.db.read(there, role_service.powerful, json.loads(member["roles"])):
+            return True
+    return False
 
 
 async def _require_other_admin(tx: Tx, row: Row) -> None:

@@ -103,6 +103,11 @@ async def remove_member(tx: Tx, user_id: str) -> int:
     return await tx.execute("DELETE FROM member WHERE tenant = :tenant AND user_id = :id", id=user_id)
 
 
+async def memberships(tx: Tx, user_id: str) -> list[Row]:
+    """The other tenants that a user acts in, and his `roles` there. Runs as the system."""
+    return await tx.all("SELECT tenant, roles FROM member WHERE user_id = :id", id=user_id)
+
+
 async def all_users(tx: Tx) -> list[Row]:
     """Of every tenant, for the one who runs the server."""
     return await tx.all(
