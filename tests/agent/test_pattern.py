@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vedette.agent.match import Pattern, Undecided
+from vedette.agent.match.pattern import BRIEF_LIMITS
 from vedette.errors import Invalid
 
 
@@ -55,6 +56,21 @@ def test_what_no_shell_argument_can_hold_is_refused(pattern: str) -> None:
 def test_an_endless_search_is_undecided(line: bytes) -> None:
     with pytest.raises(Undecided, match="limit"):
         Pattern.compile("(a+)+$").matches(line)
+
+
+def test_who_is_undecided_again_and_again_gets_less_time_and_still_finds_what_is_clear() -> None:
+    pattern = Pattern.compile("(a+)+$")
+    quickly, slowly = b"a" * 8 + b"b", b"a" * 11 + b"b"
+    assert not pattern.matches(quickly)
+    assert not pattern.matches(slowly)
+    for _ in range(max(BRIEF_LIMITS)):
+        with pytest.raises(Undecided):
+            pattern.matches(b"a" * 60 + b"!")
+    assert pattern.undecided == max(BRIEF_LIMITS)
+    assert not pattern.matches(quickly)
+    with pytest.raises(Undecided):
+        pattern.matches(slowly)
+    assert pattern.matches(b"last line: aaaa")
 
 
 def test_a_small_machine_stack_is_no_reason_to_give_up() -> None:

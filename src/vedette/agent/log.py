@@ -5,6 +5,7 @@ with its priority, which the journal takes off again. Source: sd-daemon(3).
 """
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -77,7 +78,8 @@ class Limited:
         self._held = 0
         self._since = self._clock.elapsed()
 
-    def write(self, level: int, sentence: str) -> None:
+    def write(self, level: int, sentence: str | Callable[[], str]) -> None:
+        """A sentence that costs something to make is made only if it is let through."""
         now = self._clock.elapsed()
         if now - self._since >= self._interval_s:
             if self._held:
@@ -85,6 +87,6 @@ class Limited:
             self._left, self._held, self._since = self._burst, 0, now
         if self._left:
             self._left -= 1
-            write(level, sentence)
+            write(level, sentence if isinstance(sentence, str) else sentence())
         else:
             self._held += 1

@@ -49,8 +49,10 @@ class LogCheck:
         """The pattern engine gave up on the line that begins at `start`."""
         self._complaints.write(
             log.WARN,
-            f"{self.key}: whether line {block.number(start)} of {block.path or self.source} matches"
-            f" cannot be decided ({reason}); {self.pattern.undecided} such lines so far; a simpler pattern would help",
+            lambda: (
+                f"{self.key}: whether line {block.number(start)} of {block.path or self.source} matches cannot be"
+                f" decided ({reason}); {self.pattern.undecided} such lines so far; a simpler pattern would help"
+            ),
         )
 
     def configured(self) -> ConfiguredCheck:

@@ -17,9 +17,8 @@ from vedette.errors import Invalid
 
 MATCH_LIMIT: Final = 1_000_000
 """Steps one line may cost: about 4 ms compiled to machine code, 35 ms interpreted."""
-BRIEF_LIMIT: Final = 10_000
-"""Steps one line may cost once a pattern was undecided about PATIENCE lines."""
-PATIENCE: Final = 8
+BRIEF_LIMITS: Final = {8: 10_000, 1000: 1_000}
+"""Steps one line may cost once a pattern was undecided about so many lines: in the end what reading it costs anyway."""
 HEAP_KIB: Final = 16 * 1024
 """Memory that one line may cost."""
 PATTERN_BYTES_MAX: Final = 64 * 1024
@@ -27,7 +26,7 @@ PATTERN_BYTES_MAX: Final = 64 * 1024
 
 # A pattern can only lower them.
 _LIMIT: Final = f"(*LIMIT_HEAP={HEAP_KIB})(*LIMIT_MATCH={MATCH_LIMIT:07})"
-_BRIEF: Final = f"(*LIMIT_HEAP={HEAP_KIB})(*LIMIT_MATCH={BRIEF_LIMIT:07})"
+_BRIEF: Final = {lines: f"(*LIMIT_HEAP={HEAP_KIB})(*LIMIT_MATCH={steps:07})" for lines, steps in BRIEF_LIMITS.items()}
 _ALT_BSUX: Final = 0x00000002  # the binding turns on JavaScript's \x and \u; Perl's are wanted
 _NO_OPTIONS: Final = 0
 _GLOBAL: Final = 0x00000100  # all that is found, not only the first
@@ -44,8 +43,8 @@ class Undecided(Exception):
 class Pattern:
     """A compiled pattern. Compiling costs some microseconds and a few kilobytes.
 
-    One that runs into the limit again and again gets less time for each line from then on, so that a log full of such
-    lines is still read as fast as it is written.
+    One that runs into the limit again and again gets less and less time for each line from then on, so that a log full
+    of such lines is still read as fast as it is written.
     """
 
     __slots__ = ("_ascii", "_interpreted", "_limit", "_lines", "_utf", "text", "undecided")
@@ -168,8 +167,8 @@ class Pattern:
 
     def _given_up(self, exc: LibraryError) -> Undecided:
         self.undecided += 1
-        if self.undecided == PATIENCE:
-            self._prepare(_BRIEF)
+        if self.undecided in _BRIEF:
+            self._prepare(_BRIEF[self.undecided])
         return Undecided(exc.msg)
 
 
@@ -199,4 +198,4 @@ def lines_with(expression: bytes, data: bytes) -> int | None:
 
 def compile_bytes(expression: bytes) -> Any:
     """An expression of our own, for bytes as they are; bounded like every other."""
-    return _compile(expression, _BRIEF)
+    return _compile(expression, _BRIEF[min(_BRIEF)])
