@@ -2,27 +2,19 @@
 
 import os
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
 from postgresql import Cluster, cluster
-from serving import DEVAUTH, EMAIL, FakeDevice, RealServer, real_server
+from serving import DEVAUTH, EMAIL, FakeDevice, RealServer, cheap_secrets, real_server
 
-from vedette.server.access import keys, passwords
-from vedette.server.access.signer import new_key
 from vedette.server.settings import Settings
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cheap_secrets() -> Iterator[None]:
-    """Real keys and real hashes, but one key for all servers and hashes that are quickly made."""
-    key = new_key()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keys, "new_key", lambda: key)
-        patch.setattr(passwords, "PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1))
+def cheap() -> Iterator[None]:
+    with cheap_secrets():
         yield
 
 

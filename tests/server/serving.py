@@ -8,16 +8,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 import uvloop
+from argon2 import PasswordHasher
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from vedette.server.access import keys, passwords
 from vedette.server.access import service as access
 from vedette.server.access.roles import ADMIN
+from vedette.server.access.signer import new_key
 from vedette.server.app import make_app
 from vedette.server.db import UserScope
 from vedette.server.http.protocol import Patient
@@ -97,6 +102,16 @@ class FakeDevice:
         answer = self.request()
         assert answer.status_code == 200, answer.text
         return self.server.client(answer.text)
+
+
+@contextmanager
+def cheap_secrets() -> Iterator[None]:
+    """Real keys and real hashes, but one key for all servers and hashes that are quickly made."""
+    key = new_key()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "new_key", lambda: key)
+        patch.setattr(passwords, "PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1))
+        yield
 
 
 @contextmanager
