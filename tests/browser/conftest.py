@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from vedette.server.access import service as access
+from vedette.server.access import tenants
 from vedette.server.access.roles import ADMIN
 from vedette.server.db import UserScope
 from vedette.server.services import open_services
@@ -190,7 +191,7 @@ def make_tenant(server: Server, name: str, role: str = ADMIN) -> Tenant:
 
     async def make() -> Tenant:
         async with open_services(Settings(data=server.data)) as services:
-            made = await access.create_tenant(services, name)
+            made = await tenants.create_tenant(services, name)
             email = f"ann.{made.id}@example.com"
             await access.create_user(services, UserScope(made.id), email, PASSWORD, [role])
             return Tenant(server, name, made.token, email)

@@ -19,7 +19,7 @@ from argon2 import PasswordHasher
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from vedette.server.access import keys, passwords
+from vedette.server.access import keys, passwords, tenants
 from vedette.server.access import service as access
 from vedette.server.access.roles import ADMIN
 from vedette.server.access.signer import new_key
@@ -44,7 +44,7 @@ class RealServer:
     url: str
     services: Services
     loop: asyncio.AbstractEventLoop
-    tenant: access.Tenant
+    tenant: tenants.Tenant
     clients: list[httpx.Client] = field(default_factory=list)
 
     def run(self, work: Any) -> Any:
@@ -68,8 +68,8 @@ class RealServer:
         assert answer.status_code == 200, answer.text
         return answer.text
 
-    def add_tenant(self, name: str) -> access.Tenant:
-        tenant: access.Tenant = self.run(access.create_tenant(self.services, name))
+    def add_tenant(self, name: str) -> tenants.Tenant:
+        tenant: tenants.Tenant = self.run(tenants.create_tenant(self.services, name))
         return tenant
 
 
@@ -122,7 +122,7 @@ def real_server(settings: Settings) -> Iterator[RealServer]:
 
     async def main() -> None:
         async with open_services(settings) as services:
-            tenant = await access.ensure_tenant(services) or await access.tenant_named(services, "default")
+            tenant = await tenants.ensure_tenant(services) or await tenants.tenant_named(services, "default")
             with listen(settings.address) as listener:
                 config = uvicorn.Config(
                     make_app(services),

@@ -16,7 +16,7 @@ import uvloop
 from vedette.errors import Invalid, VedetteError
 from vedette.server import storage_commands
 from vedette.server.access import service as access
-from vedette.server.access import tenant_service
+from vedette.server.access import tenant_service, tenants
 from vedette.server.access.roles import ADMIN
 from vedette.server.db import UserScope
 from vedette.server.runtime import serve
@@ -149,7 +149,7 @@ async def _server(settings: Settings, options: argparse.Namespace) -> None:
 
 async def _create_tenant(settings: Settings, options: argparse.Namespace) -> None:
     async with open_services(_existing(settings)) as services:
-        tenant = await access.create_tenant(services, options.name, service_provider=options.service_provider)
+        tenant = await tenants.create_tenant(services, options.name, service_provider=options.service_provider)
     if options.json:
         print(json.dumps({"id": tenant.id, "name": tenant.name, "tenant_token": tenant.token}))
     else:
@@ -166,25 +166,25 @@ async def _resume_tenant(settings: Settings, options: argparse.Namespace) -> Non
 
 async def _set_status(settings: Settings, name: str, status: str) -> None:
     async with open_services(_existing(settings)) as services:
-        tenant = await access.tenant_named(services, name)
+        tenant = await tenants.tenant_named(services, name)
         await tenant_service.set_status(services, tenant.id, status)
     print(f"tenant {tenant.name} is {status}")
 
 
 async def _list_tenants(settings: Settings, options: argparse.Namespace) -> None:
     async with open_services(_existing(settings)) as services:
-        tenants = await access.tenants(services)
+        found = await tenants.tenants(services)
     if options.json:
-        print(json.dumps([{"id": each.id, "name": each.name, "tenant_token": each.token} for each in tenants]))
+        print(json.dumps([{"id": each.id, "name": each.name, "tenant_token": each.token} for each in found]))
     else:
-        for each in tenants:
+        for each in found:
             print(f"{each.id}  {each.status:9}  {each.name}")
 
 
 async def _create_user(settings: Settings, options: argparse.Namespace) -> None:
     password = _read_password()
     async with open_services(_existing(settings)) as services:
-        tenant = await access.tenant_named(services, options.tenant)
+        tenant = await tenants.tenant_named(services, options.tenant)
         roles = options.role or [ADMIN]
         user = await access.create_user(services, UserScope(tenant.id), options.email, password, roles)
     print(f"created user {user.email} in tenant {tenant.name}")

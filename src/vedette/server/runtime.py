@@ -19,7 +19,7 @@ import uvicorn
 
 from vedette.errors import Invalid, Unavailable, VedetteError
 from vedette.server import systemd
-from vedette.server.access import service as access
+from vedette.server.access import tenants
 from vedette.server.app import make_app, make_internal_app, tasks
 from vedette.server.http.protocol import Patient
 from vedette.server.services import Services, open_services
@@ -226,7 +226,7 @@ def _spare_the_collector() -> None:
 
 
 async def _first_start(services: Services) -> None:
-    made = await access.ensure_tenant(services)
+    made = await tenants.ensure_tenant(services)
     if made is not None:
         print(
             f"This is a first start: made the tenant {made.name!r}. Create its first user with\n"

@@ -12,7 +12,7 @@ from serving import EMAIL, LOGIN, PASSWORD, FakeDevice, RealServer
 
 from vedette.clock import FakeClock
 from vedette.errors import Busy, TooMany, Unauthenticated
-from vedette.server.access import passwords, sessions, tokens
+from vedette.server.access import passwords, sessions, tenants, tokens
 from vedette.server.access import service as access
 from vedette.server.access.limits import Limit, neighbourhood
 from vedette.server.access.signer import Claims, Signer, new_key
@@ -146,7 +146,7 @@ def test_an_expired_token_is_refused(tmp_path: Any) -> None:
     async def work() -> None:
         clock = FakeClock()
         async with open_services(Settings(data=tmp_path), clock) as services:
-            tenant = await access.create_tenant(services, "t")
+            tenant = await tenants.create_tenant(services, "t")
             await access.create_user(services, UserScope(tenant.id), EMAIL, PASSWORD)
             token = await access.login(services, EMAIL, PASSWORD, "here")
             clock.advance(604800 - 2)

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from serving import EMAIL, PASSWORD, RealServer
 
-from vedette.server.access import service as access
+from vedette.server.access import tenants
 from vedette.server.access.roles import ADMIN, OBSERVER
 
 USERADM = "/api/management/v1/useradm"
@@ -19,7 +19,7 @@ FORBIDDEN = "forbidden by role-based access control"
 @pytest.fixture
 def provider(server: RealServer) -> httpx.Client:
     """An administrator of a service provider, in which Mike manages users."""
-    made = server.run(access.create_tenant(server.services, "provider", service_provider=True))
+    made = server.run(tenants.create_tenant(server.services, "provider", service_provider=True))
     server.add_user(EMAIL, tenant=made.id)
     admin = server.client(server.login())
     people = {"name": "people", "permission_sets_with_scope": [{"name": "ManageUsers"}]}

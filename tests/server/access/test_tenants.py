@@ -9,7 +9,7 @@ from postgresql import ON_SQLITE
 from serving import DEVAUTH, EMAIL, LOGIN, PASSWORD, FakeDevice, RealServer
 
 from vedette.server.access import service as access
-from vedette.server.access import tenant_service
+from vedette.server.access import tenant_service, tenants
 from vedette.server.access.roles import ADMIN, OBSERVER
 from vedette.server.db import SYSTEM, Tx, UserScope
 
@@ -24,7 +24,7 @@ NEW = {"name": "child", "admin": {"email": "carl@example.com", "password": PASSW
 @pytest.fixture
 def provider(server: RealServer) -> httpx.Client:
     """An administrator of a service provider."""
-    made = server.run(access.create_tenant(server.services, "provider", service_provider=True))
+    made = server.run(tenants.create_tenant(server.services, "provider", service_provider=True))
     server.add_user(EMAIL, tenant=made.id)
     server.add_user("bob@example.com", tenant=made.id, roles=(OBSERVER,))
     return server.client(server.login())
@@ -87,7 +87,7 @@ def test_what_is_no_tenant_is_refused_and_leaves_none(
 
 
 def test_tenants_of_others_do_not_exist(server: RealServer, provider: httpx.Client, child: str) -> None:
-    other = server.run(access.create_tenant(server.services, "other", service_provider=True))
+    other = server.run(tenants.create_tenant(server.services, "other", service_provider=True))
     server.add_user("eve@example.com", tenant=other.id)
     eve = server.client(server.login("eve@example.com"))
     assert eve.get(TENANTS).json() == []
@@ -199,7 +199,7 @@ def test_nothing_is_left_of_a_tenant_that_was_removed(server: RealServer, provid
         return {name: await tx.value(f'SELECT count(*) FROM "{name}" WHERE tenant = :t', t=child) for name in owned}
 
     assert {name for name, count in server.run(server.services.db.read(SYSTEM, rows)).items() if count} == set()
-    own = UserScope(server.run(access.tenant_named(server.services, "provider")).id, None)
+    own = UserScope(server.run(tenants.tenant_named(server.services, "provider")).id, None)
     assert server.run(server.services.db.read(own, _users)) == 2
 
 

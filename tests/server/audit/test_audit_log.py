@@ -11,6 +11,7 @@ import pytest
 from serving import EMAIL, RealServer
 
 from vedette.clock import FakeClock
+from vedette.server.access import tenants
 from vedette.server.access.roles import OBSERVER
 from vedette.server.audit import changes, service
 from vedette.server.audit.service import Actor, Thing
@@ -156,14 +157,12 @@ def test_a_long_file_comes_whole_and_in_order(server: RealServer, admin: httpx.C
 def test_what_is_a_year_old_is_forgotten_a_little_at_a_time(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncio
 
-    from vedette.server.access import service as access
-
     monkeypatch.setattr(service, "FORGET_AT_ONCE", 3)
 
     async def test() -> None:
         clock = FakeClock()
         async with open_services(Settings(data=tmp_path), clock) as services:
-            scope = UserScope((await access.create_tenant(services, "t")).id, None)
+            scope = UserScope((await tenants.create_tenant(services, "t")).id, None)
 
             async def work(tx: Tx, count: int) -> None:
                 for _ in range(count):

@@ -21,6 +21,7 @@ from serving import EMAIL, PASSWORD
 
 from vedette.demo.stage import free_port
 from vedette.server.access import service as access
+from vedette.server.access import tenants
 from vedette.server.db import SYSTEM, Tx, UserScope
 from vedette.server.devices.sessions import digest
 from vedette.server.services import Services, open_services
@@ -166,7 +167,7 @@ class Fleet:
         """Before the server starts: a tenant with a user and `count` devices that have been let in."""
 
         async def make(services: Services) -> Self:
-            tenant = await access.ensure_tenant(services)
+            tenant = await tenants.ensure_tenant(services)
             assert tenant is not None
             await access.create_user(services, UserScope(tenant.id, None), EMAIL, PASSWORD)
             devices = []

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from vedette.server.access import service as access
+from vedette.server.access import tenants
 from vedette.server.app import make_app
 from vedette.server.db import SYSTEM, Tx, UserScope
 from vedette.server.devices.sessions import digest
@@ -48,7 +49,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with open_services(Settings(data=tmp_path)) as services:
-        tenant = await access.ensure_tenant(services)
+        tenant = await tenants.ensure_tenant(services)
         assert tenant is not None
         token = services.signer.sign({"jti": "a1", "sub": "d1", "mender.device": True, "mender.tenant": tenant.id})
 

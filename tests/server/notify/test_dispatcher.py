@@ -20,6 +20,7 @@ from postgresql import ON_SQLITE
 from vedette.clock import FakeClock
 from vedette.errors import NotFound
 from vedette.server.access import service as access
+from vedette.server.access import tenants
 from vedette.server.access.permissions_table import of_everybody
 from vedette.server.access.roles import ADMIN, OBSERVER
 from vedette.server.alerts import intake
@@ -176,7 +177,7 @@ class Desk:
 @asynccontextmanager
 async def opened(path: Path, smtp: str, **options: Any) -> AsyncIterator[Desk]:
     async with open_services(Settings(data=path, smtp=smtp, public_url="https://v.example.com"), **options) as services:
-        tenant = await access.create_tenant(services, "ours")
+        tenant = await tenants.create_tenant(services, "ours")
 
         async def fill(tx: Tx) -> None:
             await tx.execute(
@@ -310,7 +311,7 @@ async def test_who_may_not_see_the_device_gets_nothing(desk: Desk, port: int) ->
         await tx.execute("UPDATE \"user\" SET roles = '[]' WHERE email = 'bob@example.com'")
 
     await desk.services.db.write(SYSTEM, blind)
-    other = await access.create_tenant(desk.services, "theirs")
+    other = await tenants.create_tenant(desk.services, "theirs")
     await access.create_user(desk.services, UserScope(other.id, None), "eve@example.com", "correct horse battery")
     box = Mailbox()
     async with box.listening(port), desk.running():

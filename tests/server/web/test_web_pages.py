@@ -14,7 +14,7 @@ from starlette.requests import Request
 from vedette.clock import FakeClock
 from vedette.errors import TooMany
 from vedette.server.access import service as access
-from vedette.server.access import sessions
+from vedette.server.access import sessions, tenants
 from vedette.server.access.permissions import SEE_ALERTS
 from vedette.server.app import make_app
 from vedette.server.caller import Caller
@@ -48,7 +48,7 @@ class Site:
 @asynccontextmanager
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with open_services(Settings(data=tmp_path), FakeClock()) as services:
-        tenant = await access.create_tenant(services, "acme")
+        tenant = await tenants.create_tenant(services, "acme")
         await access.create_user(services, UserScope(tenant.id), EMAIL, PASSWORD)
         transport = httpx.ASGITransport(make_app(services))
         async with httpx.AsyncClient(transport=transport, base_url=HOST) as client:

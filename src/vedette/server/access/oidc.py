@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from vedette.errors import Denied, Unauthenticated
-from vedette.server.access import oidc_store, service
+from vedette.server.access import oidc_store, service, tenants
 from vedette.server.access.limits import neighbourhood
 from vedette.server.access.oidc_provider import Wish
 from vedette.server.access.service import User
@@ -87,7 +87,7 @@ async def _first_time(
     if not isinstance(email, str) or claims.get("email_verified") is not True:
         raise Denied(NO_ADDRESS)
     email = service.check_email(email)
-    tenant = await service.tenant_named(services, services.settings.oidc_tenant)
+    tenant = await tenants.tenant_named(services, services.settings.oidc_tenant)
     scope = UserScope(tenant.id)
     row = await services.db.read(scope, oidc_store.by_email, email)
     if row is None:

@@ -6,11 +6,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vedette.server.access import service, tenant_service
+from vedette.server.access import tenant_service, tenants
 from vedette.server.access.permissions import ANYBODY
 from vedette.server.access.roles import OBSERVER
-from vedette.server.access.service import Tenant
 from vedette.server.access.tenant_service import NewTenant
+from vedette.server.access.tenants import Tenant
 from vedette.server.access.user_tokens import ADDONS, Addon
 from vedette.server.caller import Caller
 from vedette.server.http import decode, json_response, page_of, paged, services, user_route
@@ -85,7 +85,7 @@ class ExistsAnswer(TypedDict):
 @operation("Show the tenant one acts in", answers=TenantAnswer)
 async def own_tenant(request: Request, caller: Caller) -> Response:
     use = services(request)
-    tenant = await service.own_tenant(use, caller.scope)
+    tenant = await tenants.own_tenant(use, caller.scope)
     return json_response(_dump(tenant, await tenant_service.device_count(use, caller.scope)))
 
 

@@ -10,13 +10,13 @@ from typing import Final
 from uuid import uuid4
 
 from vedette.errors import Conflict, Denied, Invalid, NotFound, Unacceptable, Unauthenticated, VedetteError
-from vedette.server.access import password_reset, role_service, service, store, tenant_store, user_tokens
+from vedette.server.access import password_reset, role_service, service, store, tenant_store, tenants, user_tokens
 from vedette.server.access.passwords import check_rules
 from vedette.server.access.permissions import FORBIDDEN
 from vedette.server.access.permissions_table import ROLES
 from vedette.server.access.roles import ADMIN
-from vedette.server.access.service import Tenant
 from vedette.server.access.signer import LIFETIME_S
+from vedette.server.access.tenants import Tenant
 from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.db import SYSTEM, Row, Tx, UserScope
@@ -53,12 +53,12 @@ async def of_token(services: Services, token: str) -> Tenant:
     row = await services.db.read(SYSTEM, store.tenant_by_token, token)
     if row is None or row["status"] != "active":
         raise Unauthenticated("unauthorized")
-    return service.tenant_of(row)
+    return tenants.tenant_of(row)
 
 
 async def limit_of(services: Services, tenant_id: str) -> int:
     """How many devices a tenant may have accepted; 0: any number. Raises NotFound."""
-    return (await service.own_tenant(services, UserScope(tenant_id))).device_limit
+    return (await tenants.own_tenant(services, UserScope(tenant_id))).device_limit
 
 
 async def limit_to(services: Services, tenant_id: str, limit: int) -> None:
@@ -87,7 +87,7 @@ async def children(services: Services, caller: Caller, limit: int, offset: int) 
 
     async def work(tx: Tx) -> Listing[Tenant]:
         rows = await tenant_store.children(tx, limit, offset)
-        return Listing(tuple(map(service.tenant_of, rows)), await tenant_store.count_children(tx))
+        return Listing(tuple(map(tenants.tenant_of, rows)), await tenant_store.count_children(tx))
 
     return await services.db.read(caller.scope, work)
 
@@ -98,7 +98,7 @@ async def child(services: Services, caller: Caller, tenant_id: str) -> Tenant:
     row = await services.db.read(caller.scope, tenant_store.child, tenant_id)
     if row is None:
         raise NotFound(NO_TENANT)
-    return service.tenant_of(row)
+    return tenants.tenant_of(row)
 
 
 async def create_child(services: Services, caller: Caller, new: NewTenant) -> Tenant:
@@ -125,7 +125,7 @@ async def create_child(services: Services, caller: Caller, new: NewTenant) -> Te
         check_rules(password, email)
         if await services.db.read(SYSTEM, tenant_store.email_known, email):
             raise Unacceptable(service.TAKEN)
-    made = await service.create_tenant(
+    made = await tenants.create_tenant(
         services, new.name, parent=caller.scope.tenant, device_limit=new.device_limit, by=caller
     )
     there = UserScope(made.id)
@@ -155,7 +155,7 @@ async def change_child(
     """
     before = await child(services, caller, tenant_id)
     if name is not None:
-        service.check_tenant_name(name)
+        tenants.check_tenant_name(name)
     new_name, limit = name or before.name, before.device_limit if device_limit is None else device_limit
     _check_limit(limit)
     if await services.db.read(SYSTEM, tenant_store.name_taken, new_name, tenant_id):
@@ -231,7 +231,7 @@ async def remove_forever(services: Services) -> None:
 
 
 async def _require_provider(services: Services, caller: Caller) -> None:
-    if not (await service.own_tenant(services, caller.scope)).service_provider:
+    if not (await tenants.own_tenant(services, caller.scope)).service_provider:
         raise Denied("this tenant is no service provider")
 
 

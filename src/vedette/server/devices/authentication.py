@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from vedette.errors import TooMany, Unacceptable, Unauthenticated
 from vedette.server.access import service as access
+from vedette.server.access import tenants
 from vedette.server.access.signer import ISSUER, LIFETIME_S
 from vedette.server.db import Row, Tx, UserScope
 from vedette.server.devices import attribute_store, proof, sessions, store
@@ -42,7 +43,7 @@ async def request(services: Services, wish: AuthRequest, signature: str, body: b
     key, pubkey = proof.public_key(wish.pubkey)
     proof.check_signature(key, signature, body)
     identity = proof.canonical_identity(wish.identity)
-    scope = UserScope(await access.tenant_of_device(services, wish.tenant_token), None)
+    scope = UserScope(await tenants.tenant_of_device(services, wish.tenant_token), None)
     digest = proof.identity_hash(identity)
     found = await services.db.read(scope, _look_up, digest, pubkey)
     if found is None or found[1]["status"] == "preauthorized":

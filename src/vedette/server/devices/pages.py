@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vedette.errors import Conflict, Invalid
-from vedette.server.access import service as access
+from vedette.server.access import tenants
 from vedette.server.access.permissions import MANAGE_DEVICES, SEE_DEVICES
 from vedette.server.caller import Caller
 from vedette.server.devices import service
@@ -64,7 +64,7 @@ async def _list(request: Request, caller: Caller) -> Response:
             totals[key] = (await service.list_devices(use, caller.scope, query(key, per_page=1))).total
     tenant = None
     if not (shown.total or text or group or view.key) and caller.rights.reach(MANAGE_DEVICES, None):
-        tenant = await access.own_tenant(use, caller.scope)
+        tenant = await tenants.own_tenant(use, caller.scope)
     return page(
         request,
         "devices/list.html",

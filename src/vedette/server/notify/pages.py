@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from vedette.errors import Invalid
 from vedette.model import Details
-from vedette.server.access import service as access
+from vedette.server.access import tenants
 from vedette.server.access.permissions import ANYBODY, MANAGE_DEVICES, SEE_ALERTS, SWITCH_ALERTS
 from vedette.server.alerts import excerpt
 from vedette.server.alerts import service as alerts
@@ -47,7 +47,7 @@ async def _settings(request: Request, caller: Caller) -> Response:
         email=caller.email,
         enabled=await alerts.email_enabled(use, caller.scope),
         smtp=bool(use.settings.smtp),
-        tenant=await access.own_tenant(use, caller.scope),
+        tenant=await tenants.own_tenant(use, caller.scope),
         server=use.settings.base_url,
         switches=caller.may(SWITCH_ALERTS),
         connects=caller.rights.reach(MANAGE_DEVICES, None),
