@@ -1,6 +1,7 @@
 """Nothing is read twice and nothing is skipped, whatever happens to a log. Real files in a real directory."""
 
 import os
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,9 +20,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from vedette.agent.follow import file
+from vedette.agent.follow.cursor import Cursor
 from vedette.agent.follow.file import FileSource
-from vedette.agent.follow.generation import BLOCK_BYTES
+from vedette.agent.follow.generation import BLOCK_BYTES, RESERVED, Generation
 from vedette.agent.follow.inotify import Inotify
+from vedette.agent.follow.lines import Block
 from vedette.agent.follow.pathwatch import steps
 from vedette.agent.follow.position import Position
 from vedette.agent.follow.rest import Awake
@@ -263,6 +267,48 @@ def test_generations_that_begin_alike(log: Path, reader: Reader) -> None:
     os.truncate(log, 0)
     append(log, "2\n")
     assert reader.drain() == ["2"]
+
+
+def test_at_rest_too_an_older_generation_that_begins_alike_is_not_read(log: Path, reader: Reader) -> None:
+    append(log, "begun\n1\n")
+    assert reader.drain() == ["begun", "1"]
+    append(log.with_name("app.log.1"), "begun\n1\nlong ago\n")
+    os.utime(log.with_name("app.log.1"), ns=(10**18, 10**18))
+    os.truncate(log, 0)
+    append(log, "2\n")
+    assert reader.drain() == ["2"]
+
+
+def test_the_last_words_of_a_late_writer_are_heard(log: Path, reader: Reader) -> None:
+    """However long nobody could read: the store took nothing meanwhile."""
+    append(log, "1\n")
+    with log.open("a") as old:
+        reader.drain()
+        log.rename(log.with_name("app.log.1"))
+        append(log, "2\n")
+        assert reader.drain() == ["2"]
+        old.write("late\nlast words")
+    reader.source._end_lingering()
+    assert reader.drain() == ["late", "last words"]
+    assert len(reader.source.identities()) == 1
+
+
+def test_a_line_that_ends_while_the_file_is_rotated_is_one(
+    log: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(log, "1\nbeg")
+    assert reader.drain() == ["1"]
+    look = Cursor._move_on
+
+    def just_then(self: Cursor, now: Generation, out: list[Block]) -> bool:
+        if not log.with_name("app.log.1").exists():
+            append(log, "un\n")
+            log.rename(log.with_name("app.log.1"))
+            append(log, "2\n")
+        return look(self, now, out)
+
+    monkeypatch.setattr(Cursor, "_move_on", just_then)
+    assert reader.drain() == ["begun", "2"]
 
 
 def test_deleted_and_made_again(log: Path, reader: Reader, readers: list[Reader]) -> None:
@@ -515,3 +561,32 @@ def test_the_number_of_an_empty_file_may_be_another_files_now(tmp_path: Path, re
     assert reader.drain() == []
     append(log, "1\n")
     assert reader.drain() == ["1"]
+
+
+def test_what_is_no_file_is_not_even_opened(tmp_path: Path, readers: list[Reader]) -> None:
+    """Whoever waits to write into a pipe would take us for its reader; some devices do something when opened."""
+    os.mkfifo(tmp_path / "pipe")
+    readers.append(Reader(tmp_path / "pipe"))
+    assert readers[0].drain() == []
+    with pytest.raises(OSError, match="No such device or address"):  # no reader came by
+        os.open(tmp_path / "pipe", os.O_WRONLY | os.O_NONBLOCK)
+
+
+def test_when_no_more_files_can_be_open_the_others_come_later(
+    tmp_path: Path, readers: list[Reader], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(file, "BLIND_S", 0.05)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    append(tmp_path / "app.log", "1\n")
+    here = Reader(tmp_path / "app.log")
+    readers.append(here)
+    os.close(lowest := os.open("/dev/null", os.O_RDONLY))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + RESERVED, hard))
+    try:
+        assert here.drain() == []
+        assert "Too many open files" in capfd.readouterr().err
+        os.close(os.open("/dev/null", os.O_RDONLY))  # there are some left for others
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert here.wait()
+    assert here.drain() == ["1"]

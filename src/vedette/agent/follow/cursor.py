@@ -5,6 +5,7 @@ generation: what was renamed away in between, oldest first, and at last what the
 renamed stays open for a while, for its writer may not know yet.
 """
 
+import errno
 import os
 from typing import Final
 
@@ -20,13 +21,16 @@ from vedette.errors import Unavailable
 
 MAX_LINGERING: Final = 4
 """Renamed files that are kept open."""
+_TOLD: Final = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG})
+"""Why a file cannot be opened: the name or its permissions must change, of which the kernel tells."""
 
 
 class Cursor:
     """One place in the succession of generations of one path, shared by the checks that are at it."""
 
     __slots__ = (
-        "_context", "_rule", "_suspect", "_trouble", "_wanted", "_watch", "keys", "lingering", "more", "now", "path",
+        "_context", "_over", "_rule", "_suspect", "_trouble", "_wanted", "_watch", "blind", "keys", "lingering", "more",
+        "now", "path",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +47,8 @@ class Cursor:
         self.now: Generation | None = None
         self.lingering: list[Generation] = []
         self.more = True  # worth another step at once
+        self.blind = False  # it could not be opened, for a reason of which nobody will tell that it is gone
+        self._over: tuple[Generation, ...] = ()  # of those that linger nothing more is expected of these
         self._suspect: tuple[Generation, tuple[int, int]] | None = None
         self._wanted = position
         self._watch = watch
@@ -94,6 +100,8 @@ class Cursor:
         """One bounded piece of work; `more` says whether another one is worth it at once."""
         out = [block for old in self.lingering if (block := old.read()) is not None]
         self.more = bool(out)
+        if self._over and not out:
+            self._end_lingering(out)
         if self.now is None and not self._open_first():
             return out
         assert self.now is not None
@@ -158,16 +166,20 @@ class Cursor:
 
     def _open(self, path: str) -> Generation | None:
         """None while it is missing or may not be read; said once."""
-        trouble = ""
+        trouble, self.blind = "", False
         try:
             return Generation.open(path, self._context, self._rule)
         except FileNotFoundError:
             pass
-        except (OSError, Unavailable) as exc:
-            trouble = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
+        except Unavailable as exc:
+            trouble = str(exc)
+        except OSError as exc:
+            trouble = exc.strerror or str(exc)
+            self.blind = exc.errno not in _TOLD
         finally:
             if trouble and trouble != self._trouble:
-                log.warn(f"{path} cannot be read ({trouble}); waiting until it can")
+                sentence = f"{path} cannot be read ({trouble}); waiting until it can"
+                self._watch.warn(sentence) if self.blind else log.warn(sentence)
             self._trouble = trouble
         return None
 
@@ -236,8 +248,11 @@ class Cursor:
         following = self._open(between or self.path)
         if following is None:
             return False
-        block = now.flush()
-        if block is not None:
+        if (block := now.read()) is not None:  # written while we looked, perhaps the end of a line
+            following.close()
+            out.append(block)
+            return True
+        if (block := now.flush()) is not None:
             out.append(block)
         self.lingering.append(now)
         if len(self.lingering) > MAX_LINGERING:
@@ -262,10 +277,17 @@ class Cursor:
         return None
 
     def end_lingering(self) -> None:
-        """Nothing more is expected of the renamed files."""
-        for old in self.lingering:
-            self._end(old)
-        self.lingering = []
+        """Nothing more is expected of the renamed files: once they are read to their ends they are left."""
+        self._over = tuple(self.lingering)
+
+    def _end_lingering(self, out: list[Block]) -> None:
+        over, self._over = self._over, ()
+        for old in over:
+            if old in self.lingering:
+                self.lingering.remove(old)
+                if (block := old.flush()) is not None:
+                    out.append(block)
+                self._end(old)
 
     def _end(self, old: Generation) -> None:
         self._watch.release(old.fd)

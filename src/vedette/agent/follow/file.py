@@ -19,6 +19,8 @@ LINGER_S: Final = 60.0
 """How long a rotated file is kept open for a writer that does not know yet."""
 SETTLE_S: Final = 0.1
 """A file written without growing is looked at again after this: it may have been in the middle of a write."""
+BLIND_S: Final = 30.0
+"""A file that could not be opened because this machine has too little of something is tried again after this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,9 @@ class FileSource:
         self._on_ready(self)
 
     def unsubscribe(self, key: str) -> None:
+        if self._rest is not None and any(each != key for each in self._keys):
+            self._keys = self._awake.shared(each for each in self._keys if each != key)
+            return
         for cursor in self.cursors:
             cursor.keys.discard(key)
             if not cursor.keys:
@@ -159,9 +164,11 @@ class FileSource:
         out: list[Read] = []
         for cursor in self.cursors:
             if modified and cursor.suspect():
-                self._settle_later()
+                self._settle_later(SETTLE_S)
             out += (Read(keys=frozenset(cursor.keys), block=block) for block in cursor.step() if block.data)
         self._merge()
+        if any(cursor.blind for cursor in self.cursors):
+            self._settle_later(BLIND_S)
         if any(cursor.lingering for cursor in self.cursors) and (self._linger is None or not self._linger.pending):
             self._linger = self._loop.call_later(LINGER_S, self._end_lingering)
         if self._patience is not None:
@@ -184,9 +191,9 @@ class FileSource:
         self._modified |= modified
         self._on_ready(self)
 
-    def _settle_later(self) -> None:
+    def _settle_later(self, seconds: float) -> None:
         if self._settle is None or not self._settle.pending:
-            self._settle = self._loop.call_later(SETTLE_S, self._settled)
+            self._settle = self._loop.call_later(seconds, self._settled)
 
     def _settled(self) -> None:
         for cursor in self.cursors:
@@ -208,3 +215,4 @@ class FileSource:
     def _end_lingering(self) -> None:
         for cursor in self.cursors:
             cursor.end_lingering()
+        self._on_ready(self)

@@ -1,5 +1,6 @@
 """One open file, read line by line from a place: one generation of a log that is rotated."""
 
+import errno
 import os
 import stat
 from dataclasses import replace
@@ -17,6 +18,8 @@ FIRST_BYTES: Final = 32 * 1024
 CONTEXT_BYTES: Final = 64 * 1024
 """How far back a file is read at most for the lines before the first match."""
 FIRST_CONTEXT_BYTES: Final = 4 * 1024
+RESERVED: Final = 64
+"""Descriptors that are left for all but followed files: the store, directories, commands and the uplink."""
 
 
 class Generation:
@@ -40,11 +43,16 @@ class Generation:
     @classmethod
     def open(cls, path: str, context_size: int, rule: Rule | None = None) -> "Generation":
         """Open from its start. Raises OSError, or Unavailable for what is no regular file."""
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  # to open a device or a pipe is to use it
+            raise Unavailable("is no regular file")
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(fd)
             raise Unavailable("is no regular file")
+        if fd >= os.sysconf("SC_OPEN_MAX") - RESERVED:
+            os.close(fd)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return cls(fd, status.st_dev, status.st_ino, context_size, rule)
 
     @classmethod
@@ -134,6 +142,8 @@ class Generation:
     @property
     def seen_ns(self) -> int:
         """Time of the last write when all was read; 0: it was not yet."""
+        if self._lost is not None:
+            return self._lost.written_ns
         return self._seen[1] if self._seen is not None else 0
 
     def note_time(self) -> None:

@@ -267,11 +267,14 @@ class PathWatch:
         if wd != self._file and wd not in self._held[1::2]:
             self._inotify.unwatch(wd, self)
 
+    def warn(self, sentence: str) -> None:
+        """Of what happens to thousands of paths together: said of a few of them."""
+        self._inotify.complained.write(log.WARN, sentence)
+
     def _complain(self, exc: OSError) -> None:
-        self._inotify.complained.write(
-            log.WARN,
+        self.warn(
             f"{self.path} cannot be watched ({exc.strerror}; see fs.inotify.max_user_watches),"
-            " so it is looked at once a second",
+            " so it is looked at once a second"
         )
 
     def _start_polling(self) -> None:
