@@ -3,7 +3,7 @@
 import binascii
 from base64 import b64decode
 from collections.abc import Sequence
-from typing import Final, Literal, NotRequired, TypedDict
+from typing import Annotated, Final, Literal, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -16,7 +16,7 @@ from vedette.server.access.roles import ADMIN
 from vedette.server.access.service import User
 from vedette.server.caller import Caller
 from vedette.server.http import decode, decode_or_none, json_response, public_route, services, user_route
-from vedette.server.openapi.operation import TOKEN, Answer, Parameter, Seconds, Time, operation
+from vedette.server.openapi.operation import TOKEN, Answer, Parameter, Seconds, Time, operation, words
 from vedette.wire.outgoing import timestamp
 
 USERADM: Final = "/api/management/v1/useradm"
@@ -63,7 +63,7 @@ class UserAnswer(TypedDict):
     created_ts: Time
     updated_ts: Time
     verified: bool
-    tfa_status: str
+    tfa_status: Annotated[str, words(("disabled", "unverified", "enabled"))]
     roles: Sequence[str]
     login_ts: NotRequired[Time]
 

@@ -1,6 +1,6 @@
 """The JSON of personal access tokens (docs/compatibility.md)."""
 
-from typing import Final, NotRequired, TypedDict
+from typing import Annotated, Final, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -10,7 +10,7 @@ from vedette.server.access import personal_tokens
 from vedette.server.access.personal_tokens import PersonalToken
 from vedette.server.caller import Caller
 from vedette.server.http import decode, json_response, services, user_route
-from vedette.server.openapi.operation import TOKEN, Time, operation
+from vedette.server.openapi.operation import TOKEN, Time, bounds, operation
 from vedette.wire.outgoing import timestamp
 
 PREFIX: Final = "/api/management/v1/useradm/settings/tokens"
@@ -19,8 +19,8 @@ PREFIX: Final = "/api/management/v1/useradm/settings/tokens"
 class NewToken(msgspec.Struct):
     """A token to be made."""
 
-    name: str
-    expires_in: int | None = None  # seconds
+    name: Annotated[str, bounds(minLength=1)]
+    expires_in: Annotated[int, bounds(minimum=0, maximum=personal_tokens.MAX_LIFETIME_S)] | None = None  # seconds
 
 
 class TokenAnswer(TypedDict):

@@ -5,7 +5,7 @@ either path, for clients name them the other way round in places; each path writ
 """
 
 from collections.abc import Iterable
-from typing import Final, Literal, NotRequired, TypedDict
+from typing import Annotated, Final, Literal, NotRequired, TypedDict
 from urllib.parse import quote
 
 import msgspec
@@ -18,16 +18,28 @@ from vedette.server.access.permissions import DEVICE_GROUPS, RELEASE_TAGS, Grant
 from vedette.server.access.permissions_table import PERMISSION_SETS
 from vedette.server.caller import Caller
 from vedette.server.http import decode, json_response, page_of, paged, services, user_route
-from vedette.server.openapi.operation import PAGED, Answer, operation, paged_list
+from vedette.server.openapi.operation import PAGED, Answer, bounds, operation, paged_list, words
 
 V1: Final = "/api/management/v1/useradm"
 V2: Final = "/api/management/v2/useradm"
 
 
+_ACTIONS: Final = {
+    each: name
+    for name, each in (
+        ("ReadDevices", "VIEW_DEVICE"),
+        ("ManageDevices", "MANAGE_DEVICE"),
+        ("DeployToDevices", "CREATE_DEPLOYMENT"),
+        ("ConnectToDevices", "REMOTE_TERMINAL"),
+        ("SuperUser", "any"),
+    )
+}
+
+
 class ScopeBody(msgspec.Struct):
     """What a permission set is narrowed to."""
 
-    type: str
+    type: Annotated[str, words((DEVICE_GROUPS, RELEASE_TAGS))]
     value: list[str]
 
 
@@ -48,15 +60,15 @@ class ObjectBody(msgspec.Struct):
 class PermissionBody(msgspec.Struct):
     """A permission of the older form."""
 
-    action: str
+    action: Annotated[str, words(("http", *_ACTIONS))]
     object: ObjectBody
 
 
 class RoleBody(msgspec.Struct):
     """A role, in one of its forms or both."""
 
-    name: str | None = None
-    description: str = ""
+    name: Annotated[str, bounds(minLength=1, maxLength=role_service.MAX_NAME)] | None = None
+    description: Annotated[str, bounds(maxLength=role_service.MAX_DESCRIPTION)] = ""
     permission_sets_with_scope: list[GrantBody] | None = None
     permissions: list[PermissionBody] | None = None
 
@@ -204,17 +216,6 @@ def _dump_set(value: PermissionSet) -> PermissionSetAnswer:
 
 
 # --- the older form --------------------------------------------------------------------------------------------------
-
-_ACTIONS: Final = {
-    each: name
-    for name, each in (
-        ("ReadDevices", "VIEW_DEVICE"),
-        ("ManageDevices", "MANAGE_DEVICE"),
-        ("DeployToDevices", "CREATE_DEPLOYMENT"),
-        ("ConnectToDevices", "REMOTE_TERMINAL"),
-        ("SuperUser", "any"),
-    )
-}
 
 
 def _from_older(permissions: Iterable[PermissionBody]) -> tuple[list[Grant], list[Permission]]:

@@ -1,6 +1,6 @@
 """The JSON of tenants and of users in several: paths, keys and codes of the compatible API (docs/compatibility.md)."""
 
-from typing import Final, Literal, NotRequired, TypedDict
+from typing import Annotated, Final, Literal, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from vedette.server.access.tenants import Tenant
 from vedette.server.access.user_tokens import ADDONS, Addon
 from vedette.server.caller import Caller
 from vedette.server.http import decode, json_response, page_of, paged, services, user_route
-from vedette.server.openapi.operation import PAGED, TOKEN, Answer, Parameter, Time, operation, paged_list
+from vedette.server.openapi.operation import PAGED, TOKEN, Answer, Parameter, Time, bounds, operation, paged_list, words
 from vedette.wire.outgoing import timestamp
 
 V1: Final = "/api/management/v1/tenantadm"
@@ -42,7 +42,7 @@ class NewTenantBody(msgspec.Struct):
     name: str
     admin: AdminBody
     users: list[MemberBody] | None = None
-    device_limit: int = 0
+    device_limit: Annotated[int, bounds(minimum=0, maximum=tenant_service.MAX_LIMIT)] = 0
 
 
 class ChildBody(msgspec.Struct):
@@ -65,7 +65,7 @@ class TenantAnswer(TypedDict):
     id: str
     name: str
     tenant_token: str
-    status: str
+    status: Annotated[str, words(("active", "suspended"))]
     plan: Literal["enterprise"]
     trial: bool
     addons: list[Addon]

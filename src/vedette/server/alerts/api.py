@@ -1,7 +1,7 @@
 """The management side of the alert API. Source of paths and keys: docs/compatibility.md."""
 
 from datetime import UTC, datetime
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -13,7 +13,7 @@ from vedette.server.alerts import account, service
 from vedette.server.alerts.account import Account, Missing
 from vedette.server.alerts.service import StoredAlert
 from vedette.server.http import Caller, decode, json_response, page_of, paged, services, user_route
-from vedette.server.openapi.operation import PAGED, Parameter, Time, operation, paged_list
+from vedette.server.openapi.operation import PAGED, Flag, Parameter, Time, operation, paged_list, words
 from vedette.wire import outgoing
 
 PREFIX: Final = "/api/management/v1/devicemonitor"
@@ -107,7 +107,7 @@ _PERIOD: Final = (
 
 @operation(
     "List the alerts of a device",
-    query=(*PAGED, *_PERIOD, Parameter("sort_ascending", "true: the oldest first.")),
+    query=(*PAGED, *_PERIOD, Parameter("sort_ascending", "`true`: the oldest first.", Flag)),
     answers=paged_list(AlertAnswer),
 )
 async def _history(request: Request, caller: Caller) -> Response:
@@ -127,7 +127,7 @@ async def _history(request: Request, caller: Caller) -> Response:
 
 @operation(
     "List the latest alert of each subject of a device",
-    query=(*PAGED, *_PERIOD, Parameter("level_from", "Only those of this level.")),
+    query=(*PAGED, *_PERIOD, Parameter("level_from", "Only those of this level.", Annotated[str, words(Level)])),
     answers=paged_list(AlertAnswer),
 )
 async def latest(request: Request, caller: Caller) -> Response:

@@ -14,7 +14,17 @@ from vedette.server.audit import service, store
 from vedette.server.audit.service import Entry
 from vedette.server.caller import Caller
 from vedette.server.http import page_of, paged, services, user_route
-from vedette.server.openapi.operation import PAGED, Answer, Parameter, Seconds, Time, operation, paged_list
+from vedette.server.openapi.operation import (
+    PAGED,
+    Answer,
+    Order,
+    Parameter,
+    Seconds,
+    Time,
+    operation,
+    paged_list,
+    words,
+)
 from vedette.wire.outgoing import timestamp
 
 PREFIX: Final = "/api/management/v1/auditlogs"
@@ -54,7 +64,7 @@ _FILTERS: Final = (
     ),
     Parameter("created_after", "Only those of this time or later.", Seconds),
     Parameter("created_before", "Only those of this time or earlier.", Seconds),
-    Parameter("sort", "asc: the oldest first; desc."),
+    Parameter("sort", "`asc`: the oldest first.", Order),
 )
 
 
@@ -77,7 +87,7 @@ async def list_entries(request: Request, caller: Caller) -> Response:
     query=(
         *_FILTERS,
         Parameter("limit", "How many entries at most.", Annotated[int, msgspec.Meta(ge=1, le=MAX_EXPORT)]),
-        Parameter("format_separator", "A comma, a semicolon, a tab or |."),
+        Parameter("format_separator", "What stands between two values.", Annotated[str, words(SEPARATORS)]),
         Parameter("ignore", f"Columns to leave out, separated by commas: {', '.join(COLUMNS)}.", list[str]),
     ),
     answers=Answer(str, "text/csv", headers=("Content-Disposition",)),

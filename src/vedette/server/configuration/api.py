@@ -1,7 +1,7 @@
 """The JSON of the configuration of devices. Source of paths and keys: docs/compatibility.md."""
 
 from collections.abc import Mapping
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -10,10 +10,11 @@ from starlette.responses import Response
 from vedette.server.caller import Caller
 from vedette.server.configuration import service
 from vedette.server.db import DeviceScope
+from vedette.server.deployments.service import MAX_RETRIES
 from vedette.server.devices import sessions
 from vedette.server.http import decode, json_response, public_route, services, user_route
 from vedette.server.http.routes import bearer
-from vedette.server.openapi.operation import Time, operation
+from vedette.server.openapi.operation import Time, bounds, operation
 from vedette.wire.outgoing import timestamp
 
 PREFIX: Final = "/api/management/v1/deviceconfig/configurations/device"
@@ -22,7 +23,7 @@ PREFIX: Final = "/api/management/v1/deviceconfig/configurations/device"
 class DeployBody(msgspec.Struct):
     """How a configuration is to be brought onto its device; everything is optional."""
 
-    retries: int = 0
+    retries: Annotated[int, bounds(minimum=0, maximum=MAX_RETRIES)] = 0
     update_control_map: dict[str, Any] | None = None
 
 

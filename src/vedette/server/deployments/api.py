@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Final, NotRequired, TypedDict
+from typing import Annotated, Final, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from vedette.server.caller import Caller
 from vedette.server.deployments import device_api, service
 from vedette.server.deployments.service import Deployment, DeviceDeployment, Wanted
 from vedette.server.deployments.values import (
+    ABORTED,
     ACTIVE,
     DEVICE_STATUSES,
     ENDS,
@@ -23,7 +24,18 @@ from vedette.server.deployments.values import (
     TYPES,
 )
 from vedette.server.http import decode, json_response, page_of, paged, services, user_route
-from vedette.server.openapi.operation import PAGED, Answer, Parameter, Seconds, Time, operation, paged_list
+from vedette.server.openapi.operation import (
+    PAGED,
+    Answer,
+    Order,
+    Parameter,
+    Seconds,
+    Time,
+    bounds,
+    operation,
+    paged_list,
+    words,
+)
 from vedette.wire.outgoing import timestamp
 
 PREFIX: Final = "/api/management/v1/deployments"
@@ -41,13 +53,13 @@ _GROUPS_OF_STATUSES: Final[Mapping[str, tuple[str, ...]]] = {
 class AbortBody(msgspec.Struct):
     """What a deployment is to become."""
 
-    status: str
+    status: Annotated[str, words((ABORTED,))]
 
 
 class StatisticsBody(msgspec.Struct):
     """Of which deployments the numbers are wanted."""
 
-    deployment_ids: list[str]
+    deployment_ids: Annotated[list[str], bounds(minItems=1, maxItems=MAX_STATISTICS)]
 
 
 class StatisticsOfDeployment(TypedDict):
@@ -64,11 +76,11 @@ class DeploymentAnswer(TypedDict):
     name: str
     artifact_name: str
     created: Time
-    status: str
+    status: Annotated[str, words(STATUSES)]
     device_count: int
     max_devices: int
     retries: int
-    type: str
+    type: Annotated[str, words(TYPES)]
     groups: list[str]
     artifacts: list[str]
     statistics: StatisticsOfDeployment
@@ -80,7 +92,7 @@ class DeviceDeploymentAnswer(TypedDict):
     """What has become of a deployment on one device, whose id it has."""
 
     id: str
-    status: str
+    status: Annotated[str, words(DEVICE_STATUSES)]
     created: Time
     log: bool
     attempts: int
@@ -104,7 +116,11 @@ class StatisticsAnswerOfMany(TypedDict):
     stats: Mapping[str, int]
 
 
-_STATUS: Final = Parameter("status", f"Only: {', '.join((*DEVICE_STATUSES, *_GROUPS_OF_STATUSES))}.")
+_STATUS: Final = Parameter(
+    "status",
+    "Only those of this status, or of these statuses.",
+    Annotated[str, words(dict.fromkeys((*DEVICE_STATUSES, *_GROUPS_OF_STATUSES)))],
+)
 
 
 @operation(
@@ -112,13 +128,13 @@ _STATUS: Final = Parameter("status", f"Only: {', '.join((*DEVICE_STATUSES, *_GRO
     query=(
         *PAGED,
         Parameter("id", "Only these.", list[str]),
-        Parameter("status", f"Only those of this status: {', '.join(STATUSES)}."),
-        Parameter("type", f"Only those of this type: {', '.join(TYPES)}."),
+        Parameter("status", "Only those of this status.", Annotated[str, words(STATUSES)]),
+        Parameter("type", "Only those of this type.", Annotated[str, words(TYPES)]),
         Parameter("search", "A part of the name."),
         Parameter("name", "The same, as other clients call it."),
         Parameter("created_after", "Only those made at this time or later.", Seconds),
         Parameter("created_before", "Only those made at this time or earlier.", Seconds),
-        Parameter("sort", "asc: the oldest first; desc."),
+        Parameter("sort", "`asc`: the oldest first.", Order),
     ),
     answers=paged_list(DeploymentAnswer),
 )
@@ -159,7 +175,7 @@ async def list_statistics(request: Request, caller: Caller) -> Response:
 
 @operation("Call a deployment off", body=AbortBody, answers={204: None}, errors=(422,))
 async def put_status(request: Request, caller: Caller) -> Response:
-    if (await decode(request, AbortBody)).status != "aborted":
+    if (await decode(request, AbortBody)).status != ABORTED:
         raise Invalid("a deployment can only be aborted: the status must be aborted")
     await service.abort(services(request), caller, request.path_params["deployment"])
     return Response(status_code=204)

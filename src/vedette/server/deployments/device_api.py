@@ -6,7 +6,7 @@ Source of paths and keys: docs/compatibility.md.
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -15,13 +15,13 @@ from starlette.responses import Response
 from vedette.errors import Invalid
 from vedette.server.db import DeviceScope
 from vedette.server.deployments import links, reports
-from vedette.server.deployments.values import Instruction, LogMessage, Poll
+from vedette.server.deployments.values import REPORTED, Instruction, LogMessage, Poll
 from vedette.server.devices import sessions
 from vedette.server.http import decode, json_response, public_route, services
 from vedette.server.http.body import parse
 from vedette.server.http.ranges import sliced
 from vedette.server.http.routes import bearer
-from vedette.server.openapi.operation import Answer, Parameter, Time, operation
+from vedette.server.openapi.operation import Answer, Parameter, Time, bounds, operation, words
 from vedette.wire.outgoing import timestamp
 
 V1: Final = "/api/devices/v1/deployments/device/deployments"
@@ -34,8 +34,8 @@ MAX_LEVEL: Final = 50
 class PollBody(msgspec.Struct):
     """What a device is; what else it provides does not count for what there is to install."""
 
-    device_type: str = ""
-    artifact_name: str = ""
+    device_type: Annotated[str, bounds(minLength=1, maxLength=MAX_NAME)] = ""
+    artifact_name: Annotated[str, bounds(minLength=1, maxLength=MAX_NAME)] = ""
 
 
 class PollV2Body(msgspec.Struct):
@@ -48,7 +48,7 @@ class PollV2Body(msgspec.Struct):
 class ProgressBody(msgspec.Struct):
     """How far a device is."""
 
-    status: str
+    status: Annotated[str, words(REPORTED)]
     substate: str = ""
 
 

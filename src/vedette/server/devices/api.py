@@ -1,6 +1,6 @@
 """The JSON of device authentication: paths, keys and codes of the compatible API (docs/compatibility.md)."""
 
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -15,10 +15,13 @@ from vedette.server.devices.search import Cut, Predicate
 from vedette.server.devices.service import STATUSES, AlreadyThere, Device
 from vedette.server.http import decode, json_response, page_of, paged, public_route, services, user_route
 from vedette.server.http.body import parse
-from vedette.server.openapi.operation import JWT, PAGED, Answer, Parameter, Time, operation, paged_list
+from vedette.server.openapi.operation import JWT, PAGED, Answer, Parameter, Time, operation, paged_list, words
 from vedette.wire.outgoing import timestamp
 
 DEVAUTH: Final = "/api/management/v2/devauth"
+
+
+Status = Annotated[str, words(STATUSES)]
 
 
 class AuthBody(msgspec.Struct):
@@ -32,7 +35,7 @@ class AuthBody(msgspec.Struct):
 class AuthStatusBody(msgspec.Struct):
     """A status to be set."""
 
-    status: str
+    status: Annotated[str, words(("accepted", "rejected", "pending"))]
 
 
 class AuthSearchBody(msgspec.Struct):
@@ -57,7 +60,7 @@ class AuthSetAnswer(TypedDict):
     identity_data: dict[str, Any]
     pubkey: str
     ts: Time
-    status: str
+    status: Status
     tier: str
 
 
@@ -66,7 +69,7 @@ class AuthDeviceAnswer(TypedDict):
 
     id: str
     identity_data: dict[str, Any]
-    status: str
+    status: Status
     created_ts: Time
     updated_ts: Time
     decommissioning: bool
@@ -83,7 +86,7 @@ class CountAnswer(TypedDict):
 class AuthStatusAnswer(TypedDict):
     """The status of a key."""
 
-    status: str
+    status: Status
 
 
 class DeviceLimitAnswer(TypedDict):
@@ -92,8 +95,8 @@ class DeviceLimitAnswer(TypedDict):
     limit: int
 
 
-_STATUS: Final = Parameter("status", f"Only those of this status: {', '.join(STATUSES)}.", list[str])
-_ONE_STATUS: Final = Parameter("status", f"Only those of this status: {', '.join(STATUSES)}.")
+_STATUS: Final = Parameter("status", "Only those of one of these statuses.", list[Status])
+_ONE_STATUS: Final = Parameter("status", "Only those of this status.", Status)
 
 
 @operation(

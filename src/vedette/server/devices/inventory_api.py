@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Final, Literal, NotRequired, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -17,7 +17,7 @@ from vedette.server.devices.service import STATUSES, Device
 from vedette.server.http import Page, decode, json_response, page_of, paged, public_route, services, user_route
 from vedette.server.http.paging import MAX_PER_PAGE, PER_PAGE
 from vedette.server.http.routes import bearer
-from vedette.server.openapi.operation import PAGED, Answer, Parameter, Time, operation, paged_list
+from vedette.server.openapi.operation import PAGED, Answer, Flag, Parameter, Time, bounds, operation, paged_list, words
 from vedette.wire.outgoing import timestamp
 
 V1: Final = "/api/management/v1/inventory"
@@ -28,7 +28,7 @@ MAX_GROUP_CHANGE: Final = 10_000  # devices in one call
 class AttributeBody(msgspec.Struct):
     """An attribute as a device or a person gives it; further keys do not count."""
 
-    name: str
+    name: Annotated[str, bounds(minLength=1, maxLength=inventory.MAX_NAME)]
     value: Any
     description: str | None = None
 
@@ -36,7 +36,7 @@ class AttributeBody(msgspec.Struct):
 class GroupBody(msgspec.Struct):
     """The static group a device should be in."""
 
-    group: str
+    group: Annotated[str, bounds(pattern="^[A-Za-z0-9_-]{1,256}$")]
 
 
 class FilterBody(msgspec.Struct):
@@ -44,7 +44,7 @@ class FilterBody(msgspec.Struct):
 
     scope: str
     attribute: str
-    type: str
+    type: Annotated[str, words(search.OPERATORS)]
     value: Any
 
 
@@ -66,8 +66,8 @@ class SelectBody(msgspec.Struct):
 class SearchBody(msgspec.Struct):
     """A search; everything is optional."""
 
-    page: int = 1
-    per_page: int = PER_PAGE
+    page: Annotated[int, bounds(minimum=1)] = 1
+    per_page: Annotated[int, bounds(minimum=1, maximum=MAX_PER_PAGE)] = PER_PAGE
     filters: list[FilterBody] | None = None
     sort: list[SortBody] | None = None
     attributes: list[SelectBody] | None = None
@@ -152,7 +152,7 @@ async def report(request: Request) -> Response:
     query=(
         *PAGED,
         Parameter("sort", "An attribute, and perhaps `:asc` or `:desc`; may be repeated.", list[str]),
-        Parameter("has_group", "Only those in a group, or in none: true or false."),
+        Parameter("has_group", "Only those in a group, or in none.", Flag),
         Parameter("group", "Only those in this group."),
     ),
     answers=paged_list(DeviceAnswer),
@@ -241,7 +241,11 @@ async def leave_group(request: Request, caller: Caller) -> Response:
     return Response(status_code=204)
 
 
-@operation("List groups", query=(Parameter("status", "Only those with devices of it."),), answers=list[str])
+@operation(
+    "List groups",
+    query=(Parameter("status", "Only those with devices of it.", Annotated[str, words(STATUSES)]),),
+    answers=list[str],
+)
 async def list_groups(request: Request, caller: Caller) -> Response:
     status = request.query_params.get("status") or None
     if status is not None and status not in STATUSES:

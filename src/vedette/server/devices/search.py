@@ -122,6 +122,9 @@ _COLUMNS: Final[Mapping[tuple[str, str], _Column]] = {
     ("system", "group"): _Column("device.group_name", _text, nullable=True),
     ("system", "updated_ts"): _Column("device.updated_at", _time),
 }
+OPERATORS: Final = (
+    "$eq", "$ne", "$in", "$nin", "$gt", "$gte", "$lt", "$lte", "$ltne", "$exists", "$regex"
+)  # fmt: skip
 _ORDERED: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _KINDS: Final = {str: "{member_text:}", int: "{member_number:}", float: "{member_number:}"}
 _OF_DEVICE: Final = "attribute.tenant = device.tenant AND attribute.device = device.id"

@@ -3,7 +3,7 @@
 The rules, and what comes of all this, are in `openapi.document`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -76,6 +76,21 @@ PAGED: Final = (
 )
 Seconds = Annotated[int, msgspec.Meta(ge=0, lt=10**11)]
 """A unix time in a query."""
+
+
+def words(known: Iterable[str]) -> msgspec.Meta:
+    """Which words a text may be. Only described: the rules of the slice refuse others, in words that clients know."""
+    return msgspec.Meta(extra_json_schema={"enum": [str(each) for each in known]})
+
+
+def bounds(**schema: int | str) -> msgspec.Meta:
+    """What JSON Schema can say of a value, such as `maxLength`. Only described, as `words`."""
+    return msgspec.Meta(extra_json_schema=schema)
+
+
+Order = Annotated[str, words(("asc", "desc"))]
+Flag = Annotated[str, words(("true", "false"))]
+"""In a query."""
 
 
 def operation(
