@@ -36,6 +36,9 @@ DEVICE_TABLES: Final = frozenset(
 )
 """Tables whose rows belong to one device: whoever may not see the device may not reach them."""
 
+GROUP_TABLES: Final = frozenset({"device_count"})
+"""Tables whose rows tell of the devices of a group; read as `FROM device_count AS device`, for `{visible}`."""
+
 
 @dataclass(frozen=True, slots=True)
 class UserScope:
@@ -66,7 +69,8 @@ class Tx(Protocol):
     """One transaction on behalf of one scope.
 
     Parameters are named (`:name`). `:tenant`, `:device` and what stands for `{visible}` are bound by the scope.
-    `{visible}` needs the table `device` in the statement under that name. SQL is the common subset of the dialects,
+    `{visible}` needs the table `device` in the statement under that name; `{visible:attribute}` does without it and
+    speaks of the device that a row of that table belongs to. SQL is the common subset of the dialects,
     with macros where they differ: docs/decisions/0011-postgresql.md.
     """
 
@@ -151,6 +155,7 @@ _COMMA_JOIN = re.compile(
     re.IGNORECASE,  # f() is no table
 )
 _INSERT_VALUES = re.compile(r"\s*INSERT\b(?!.*\bSELECT\b)", re.IGNORECASE | re.DOTALL)
+_VISIBLE = re.compile(r"\{visible(?::(\w+))?\}")
 _LITERAL_TENANT = re.compile(r":tenant\b")
 _LITERAL_DEVICE = re.compile(r":device\b")
 
@@ -169,20 +174,28 @@ def confine(sql: str, kind: Kind) -> str:
         return sql
     if _COMMA_JOIN.search(sql):
         raise RuntimeError(f"statement with a comma between tables; write JOIN, so that each can be seen: {sql}")
-    has_visible = "{visible}" in sql
+    has_visible = _VISIBLE.search(sql) is not None
     if not has_visible and not _LITERAL_TENANT.search(sql):
         raise RuntimeError(f"statement without tenant: {sql}")
-    touches_device = not DEVICE_TABLES.isdisjoint(name.lower() for name in _TABLES.findall(sql))
+    touches_device = not (DEVICE_TABLES | GROUP_TABLES).isdisjoint(name.lower() for name in _TABLES.findall(sql))
     if kind == "device":
         if touches_device and not _LITERAL_DEVICE.search(sql):
             raise RuntimeError(f"statement of a device without :device: {sql}")
         return sql
     if touches_device and not has_visible and not _INSERT_VALUES.match(sql):
         raise RuntimeError(f"statement on a device's table without {{visible}}: {sql}")
-    visible = "device.tenant = :tenant"
-    if kind == "groups":
-        visible += " AND device.group_name IN {each:groups}"
-    return sql.replace("{visible}", f"({visible})")
+    return _VISIBLE.sub(lambda use: f"({_visible(kind, use[1])})", sql)
+
+
+def _visible(kind: Kind, table: str | None) -> str:
+    """That a device is visible, or the one that a row of `table` belongs to: without it there is no such row."""
+    if kind == "tenant":
+        return f"{table or 'device'}.tenant = :tenant"
+    visible = "device.tenant = :tenant AND device.group_name IN {each:groups}"
+    if table is None:
+        return visible
+    of_row = f"device.tenant = {table}.tenant AND device.id = {table}.device"
+    return f"{table}.tenant = :tenant AND EXISTS (SELECT 1 FROM device WHERE {of_row} AND {visible})"  # noqa: S608
 
 
 def bound(scope: Scope) -> dict[str, object]:

@@ -153,7 +153,8 @@ async def _found(request: Request, caller: Caller, statuses: list[str], ids: lis
         _check_status(status)
     wanted = [Predicate(scope="identity", attribute="status", type="$in", value=statuses)] if statuses else []
     order = "device.status, device.id"
-    cut = Cut(limit=page.size + 1, offset=page.offset, order=order, with_auth=True)  # one more tells if there are more
+    # One more tells whether there are more.
+    cut = Cut(limit=page.size + 1, offset=page.offset, order=order, with_auth=True, counted=False)
     found = await service.devices(services(request), caller.scope, search.of_predicates(wanted, ids=ids), cut)
     items = [_dump(each) for each in found.items]
     return paged(request, page, items[: page.size], more=len(items) > page.size)

@@ -121,21 +121,11 @@ async def members(tx: Tx, group: str) -> list[str]:
     return [row["id"] for row in rows]
 
 
-async def groups(tx: Tx, status: str | None) -> list[str]:
-    rows = await tx.all(
-        "SELECT DISTINCT group_name FROM device WHERE {visible} AND group_name IS NOT NULL"
-        " AND (CAST(:status AS text) IS NULL OR status = :status) ORDER BY group_name",
-        status=status,
-    )
-    return [row["group_name"] for row in rows]
-
-
 async def names(tx: Tx, limit: int) -> list[Row]:
     """Which attributes there are, and how many devices have each."""
     return await tx.all(
         "SELECT scope, name, count(*) AS count FROM attribute"
-        " JOIN device ON device.tenant = attribute.tenant AND device.id = attribute.device"
-        " WHERE {visible} AND attribute.tenant = :tenant GROUP BY scope, name ORDER BY count DESC, scope, name"
+        " WHERE {visible:attribute} GROUP BY scope, name ORDER BY count DESC, scope, name"
         " LIMIT :limit",
         limit=limit,
     )

@@ -10,7 +10,7 @@ from vedette.server.access import service as access
 from vedette.server.access import tenants
 from vedette.server.access.signer import ISSUER, LIFETIME_S
 from vedette.server.db import Row, Tx, UserScope
-from vedette.server.devices import attribute_store, proof, sessions, store
+from vedette.server.devices import attribute_store, proof, search_store, sessions, store
 from vedette.server.devices.sessions import UNAUTHORIZED
 from vedette.server.devices.values import best
 from vedette.server.services import Services
@@ -67,7 +67,7 @@ async def _look_up(tx: Tx, digest: str, pubkey: str) -> tuple[Row, Row] | None:
 async def _require_room(tx: Tx, device: Row | None) -> None:
     """For one more device, or for one more key of `device`."""
     if device is None:
-        if await store.pending_devices(tx, MAX_PENDING) >= MAX_PENDING:
+        if await search_store.count(tx, "pending") >= MAX_PENDING:
             raise TooMany(
                 f"{MAX_PENDING} devices wait to be accepted already; accept, reject or remove some of them first",
                 retry_after_s=FULL_FOR_S,
@@ -123,7 +123,7 @@ async def accept(tx: Tx, services: Services, device_id: str, auth_id: str) -> No
 async def require_place(tx: Tx) -> None:
     """For one more device, of those that `tx` sees. Raises Unacceptable."""
     limit = await store.limit(tx)
-    if limit and await store.accepted_devices(tx, limit) >= limit:
+    if limit and await search_store.count(tx, "accepted") >= limit:
         raise Unacceptable("maximum number of accepted devices reached")
 
 

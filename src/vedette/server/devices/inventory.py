@@ -11,7 +11,7 @@ from vedette.server.access.permissions import FORBIDDEN
 from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.db import DeviceScope, Row, Tx, UserScope
-from vedette.server.devices import attribute_store, store
+from vedette.server.devices import attribute_store, search_store, store
 from vedette.server.devices.attribute_store import encoded
 from vedette.server.devices.sessions import UNAUTHORIZED
 from vedette.server.services import Services
@@ -178,7 +178,7 @@ def _etag(rows: Sequence[Row]) -> str | None:
 
 async def groups(services: Services, scope: UserScope, status: str | None = None) -> Sequence[str]:
     """The static groups that have a device, by name."""
-    return await services.db.read(scope, attribute_store.groups, status)
+    return await services.db.read(scope, search_store.groups, status)
 
 
 async def set_group(services: Services, caller: Caller, device_ids: Sequence[str], group: str | None) -> int:

@@ -33,6 +33,21 @@ class Where:
 
     sql: str = "TRUE"
     params: Mapping[str, object] = field(default_factory=dict)
+    of_groups: str = "TRUE"  # the part of it that asks for group and status alone
+    rest: int = 0  # how many parts are not in `of_groups`
+    ids: Sequence[str] | None = None  # the device is one of these, each named once
+    issues: bool = False  # it has open problems
+    seeks: Sequence["Seek"] = ()  # parts that an index on attributes finds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seek:
+    """Rows of `attribute` for a device that has a value: `plain` that have it; `lists` that may have it within, which
+    they do where `member` holds."""
+
+    plain: str
+    lists: str
+    member: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +59,7 @@ class Cut:
     order: str = "device.id"
     params: Mapping[str, object] = field(default_factory=dict)  # of the order
     with_auth: bool = False
+    counted: bool = True  # how long the whole list is, is wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,16 +128,19 @@ def _time(value: Any) -> object | None:
     return None if at is None or at.tzinfo is None else micros(at)
 
 
+_ALERTS: Final = "(CASE WHEN device.open_count > 0 THEN 1 ELSE 0 END)"
+_OPEN: Final = "device.open_count > 0"  # as the indexes of devices with issues say it
 _COLUMNS: Final[Mapping[tuple[str, str], _Column]] = {
     ("identity", "id"): _Column("device.id", _text),
     ("identity", "status"): _Column("device.status", _text),
     ("monitor", "alert_count"): _Column("device.open_count", _number),
-    ("monitor", "alerts"): _Column("(CASE WHEN device.open_count > 0 THEN 1 ELSE 0 END)", _boolean),
+    ("monitor", "alerts"): _Column(_ALERTS, _boolean),
     ("system", "check_in_time"): _Column("device.check_in_at", _time, nullable=True),
     ("system", "created_ts"): _Column("device.created_at", _time),
     ("system", "group"): _Column("device.group_name", _text, nullable=True),
     ("system", "updated_ts"): _Column("device.updated_at", _time),
 }
+_OF_GROUPS: Final = {("identity", "status"), ("system", "group")}
 OPERATORS: Final = (
     "$eq", "$ne", "$in", "$nin", "$gt", "$gte", "$lt", "$lte", "$ltne", "$exists", "$regex"
 )  # fmt: skip
@@ -135,22 +154,23 @@ def _each(param: str, macro: str = "each") -> str:
     return f"{{{macro}{param}}}"
 
 
-def of_query(query: DeviceQuery, offline_before: int) -> tuple[str, Mapping[str, object]]:
+def of_query(query: DeviceQuery, offline_before: int) -> Where:
     """The condition of a page's query."""
     params = _Params()
-    parts = ["TRUE"]
+    of_groups: list[str] = []
+    rest: list[str] = []
     if query.status is not None:
-        parts.append(f"device.status = {params.add(query.status)}")
+        of_groups.append(f"device.status = {params.add(query.status)}")
     if query.group is not None:
-        parts.append(f"device.group_name = {params.add(query.group)}")
+        of_groups.append(f"device.group_name = {params.add(query.group)}")
     if query.issues:
-        parts.append("device.open_count > 0")
+        rest.append(_OPEN)
     if query.offline:
         limit = params.add(offline_before)
-        parts.append(f"device.status = 'accepted' AND coalesce(device.check_in_at, 0) < {limit}")
+        rest.append(f"device.status = 'accepted' AND coalesce(device.check_in_at, 0) < {limit}")
     if query.text:
-        parts.append(_contains(query.text, params))
-    return " AND ".join(parts), params
+        rest.append(_contains(query.text, params))
+    return _where(of_groups, rest, params, None, ())
 
 
 def of_predicates(
@@ -164,14 +184,40 @@ def of_predicates(
     if len(predicates) > MAX_PREDICATES:
         raise Invalid(f"at most {MAX_PREDICATES} filters at once")
     params = _Params()
-    parts = [_predicate(each, params) for each in predicates]
+    of_groups: list[str] = []
+    rest: list[str] = []
+    seeks: list[Seek] = []
+    named: list[str] = []
+    for each in predicates:
+        if each.type in {"$eq", "$in"} and (each.scope, each.attribute) not in _COLUMNS:
+            seeks.append(_seek(each, params))
+            rest.append(_found(seeks[-1]))
+        else:
+            (of_groups if (each.scope, each.attribute) in _OF_GROUPS else rest).append(_predicate(each, params))
+        if each.type in {"$eq", "$in"} and (each.scope, each.attribute) == ("identity", "id"):
+            values = each.value if each.type == "$in" else [each.value]
+            named = [value for value in values if isinstance(value, str)]
     if ids:
-        parts.append(f"device.id IN {_each(params.add(json.dumps(list(ids))))}")
+        rest.append(f"device.id IN {_each(params.add(json.dumps(list(ids))))}")
     if text:
-        parts.append(_contains(text, params))
+        rest.append(_contains(text, params))
     if has_group is not None:
-        parts.append(f"device.group_name IS {'NOT ' if has_group else ''}NULL")
-    return Where(" AND ".join(parts) or "TRUE", params)
+        of_groups.append(f"device.group_name IS {'NOT ' if has_group else ''}NULL")
+    return _where(of_groups, rest, params, tuple(dict.fromkeys(ids or named)) or None, seeks)
+
+
+def _where(
+    of_groups: list[str], rest: list[str], params: _Params, ids: Sequence[str] | None, seeks: Sequence[Seek]
+) -> Where:
+    return Where(
+        sql=" AND ".join(of_groups + rest) or "TRUE",
+        params=params,
+        of_groups=" AND ".join(of_groups) or "TRUE",
+        rest=len(rest),
+        ids=ids,
+        issues=_OPEN in rest,
+        seeks=tuple(seeks),
+    )
 
 
 def either_kind(scope: str, attribute: str, text: str) -> Predicate:
@@ -211,24 +257,29 @@ def _predicate(predicate: Predicate, params: _Params) -> str:
     kind, value = predicate.type, predicate.value
     match kind:
         case "$ne":
-            return f"NOT {_has(predicate, '$eq', value, params)}"
+            return _not(_has(predicate, "$eq", value, params))
         case "$nin":
-            return f"NOT {_has(predicate, '$in', value, params)}"
+            return _not(_has(predicate, "$in", value, params))
         case "$ltne":
             exists = _has(predicate, "$exists", True, params)
-            return f"({_has(predicate, '$lt', value, params)} OR NOT {exists})"
+            return f"({_has(predicate, '$lt', value, params)} OR {_not(exists)})"
         case "$exists":
             if not isinstance(value, bool):
                 raise Invalid(f"filter on {predicate.attribute!r}: $exists needs true or false")
-            return f"{'' if value else 'NOT '}{_has(predicate, kind, True, params)}"
+            exists = _has(predicate, kind, True, params)
+            return exists if value else _not(exists)
         case "$eq" | "$in" | "$regex" | "$gt" | "$gte" | "$lt" | "$lte":
             return _has(predicate, kind, value, params)
         case _:
             raise Invalid(f"filter on {predicate.attribute!r}: unknown type {kind[:20]!r}")
 
 
-def _has(predicate: Predicate, kind: str, value: Any, params: _Params) -> str:
-    """That a device has the attribute, with a value for which `kind` holds; 0 or 1, never NULL."""
+def _not(condition: str) -> str:
+    """That it does not hold; what is not there is unequal to everything."""
+    return f"NOT coalesce({condition}, FALSE)"
+
+
+def _check_value(predicate: Predicate, kind: str, value: Any) -> None:
     if kind == "$in" and (not isinstance(value, list) or len(value) > MAX_VALUES):
         raise Invalid(f"filter on {predicate.attribute!r}: $in and $nin need a list of at most {MAX_VALUES} values")
     if any(isinstance(each, list | dict) for each in (value if kind == "$in" else [value])):
@@ -237,19 +288,37 @@ def _has(predicate: Predicate, kind: str, value: Any, params: _Params) -> str:
         )
     if kind == "$regex" and not isinstance(value, str):
         raise Invalid(f"filter on {predicate.attribute!r}: $regex needs a text")
+
+
+def _seek(predicate: Predicate, params: _Params) -> Seek:
+    """The rows of an attribute that have the value, or one of the values, asked for."""
+    value, is_list = predicate.value, predicate.type in {"$in", "$nin"}
+    _check_value(predicate, "$in" if is_list else "$eq", value)
+    wanted = params.add(json.dumps([encoded(each) for each in (value if is_list else [value])]))
+    where = f"scope = {params.add(predicate.scope)} AND name = {params.add(predicate.attribute)}"
+    member = f"SELECT 1 FROM {{members:attribute.value}} WHERE {{member_json:}} IN {_each(wanted, 'each_json')}"
+    return Seek(
+        plain=f"{where} AND {{one_of:value {wanted}}}",
+        lists=f"{where} AND {{key:value}} >= '[' AND {{key:value}} < '\\'",  # JSON of a list begins with "["
+        member=f"EXISTS ({member})",
+    )
+
+
+def _found(seek: Seek) -> str:
+    """That the device has a row that is sought."""
+    sought = f"(({seek.plain}) OR ({seek.lists} AND {seek.member}))"
+    return f"EXISTS (SELECT 1 FROM attribute WHERE {_OF_DEVICE} AND {sought})"
+
+
+def _has(predicate: Predicate, kind: str, value: Any, params: _Params) -> str:
+    """That a device has the attribute, with a value for which `kind` holds; NULL is as good as no."""
+    _check_value(predicate, kind, value)
     column = _COLUMNS.get((predicate.scope, predicate.attribute))
     if column is not None:
-        return f"coalesce({_column(column, kind, value, params)}, FALSE)"
-    where = f"scope = {params.add(predicate.scope)} AND name = {params.add(predicate.attribute)}"
-    values = value if kind == "$in" else [value]
+        return _column(column, kind, value, params)
     if kind in {"$eq", "$in"}:
-        # The first half finds rare values by index; the second looks into lists, which begin with "[".
-        wanted = params.add(json.dumps([encoded(each) for each in values]))
-        member = f"SELECT 1 FROM {{members:attribute.value}} WHERE {{member_json:}} IN {_each(wanted, 'each_json')}"
-        return (
-            f"device.id IN (SELECT attribute.device FROM attribute WHERE attribute.tenant = :tenant AND {where}"
-            f" AND ({{one_of:value {wanted}}} OR (value >= '[' AND value < '\\' AND EXISTS ({member}))))"
-        )
+        return _found(_seek(predicate, params))
+    where = f"scope = {params.add(predicate.scope)} AND name = {params.add(predicate.attribute)}"
     if kind == "$exists":
         return f"EXISTS (SELECT 1 FROM attribute WHERE {_OF_DEVICE} AND {where})"
     if kind == "$regex":
@@ -273,10 +342,14 @@ def _column(column: _Column, kind: str, value: Any, params: _Params) -> str:
         wanted = [each for each in map(column.comparable, value) if each is not None]
         wanted = [int(each) if isinstance(each, float) and each.is_integer() else each for each in wanted]
         wanted = [each for each in wanted if not isinstance(each, float)]  # the columns have whole numbers
+        if column.sql == _ALERTS and set(wanted) == {1}:
+            return _OPEN
         return f"{column.sql} IN {_each(params.add(json.dumps(wanted)), column.each)}"
     wanted_value = column.comparable(value)
     if wanted_value is None:
         return "FALSE"
+    if column.sql == _ALERTS and (kind, value) == ("$eq", True):
+        return _OPEN
     return f"{column.sql} {_ORDERED.get(kind, '=')} {_bound(wanted_value, params)}"
 
 

@@ -1,6 +1,6 @@
 """The rules of devices towards users: which there are, who of them is let in, and letting go of one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
@@ -10,7 +10,7 @@ from vedette.errors import Conflict, Invalid, NotFound
 from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.db import Row, Tx, UserScope
-from vedette.server.devices import attribute_store, authentication, proof, search, store
+from vedette.server.devices import attribute_store, authentication, proof, search, search_store, store
 from vedette.server.devices.values import (
     OFFLINE_AFTER,
     STATUSES,
@@ -38,11 +38,10 @@ _TO: Final[Mapping[str, frozenset[str]]] = {
 async def list_devices(services: Services, scope: UserScope, query: DeviceQuery) -> Listing[DeviceSummary]:
     """The devices that meet `query`, newest first."""
     offline_before = micros(services.clock.now() - OFFLINE_AFTER)
-    where, params = search.of_query(query, offline_before)
-    offset = (query.page - 1) * query.per_page
-    rows, total = await services.db.read(
-        scope, store.find, where, "device.created_at DESC, device.id", params, query.per_page, offset
+    cut = search.Cut(
+        limit=query.per_page, offset=(query.page - 1) * query.per_page, order="device.created_at DESC, device.id"
     )
+    rows, total = await services.db.read(scope, search_store.find, search.of_query(query, offline_before), cut)
     return Listing(tuple(DeviceSummary(**_summary(row)) for row in rows), total)
 
 
@@ -66,21 +65,27 @@ async def device(services: Services, scope: UserScope, device_id: str) -> Device
 async def devices(services: Services, scope: UserScope, where: search.Where, page: search.Cut) -> Listing[Device]:
     """Devices with everything about them: those that meet a condition made by `search`."""
 
-    async def work(tx: Tx) -> tuple[list[Row], int, dict[str, list[Row]], list[Row]]:
-        params = {**where.params, **page.params}
-        rows, total = await store.find(tx, where.sql, page.order, params, page.limit, page.offset)
-        auth_rows = {row["id"]: await store.auth_sets(tx, row["id"]) for row in rows} if page.with_auth else {}
-        return rows, total, auth_rows, await attribute_store.of_devices(tx, [row["id"] for row in rows])
+    async def work(tx: Tx) -> tuple[list[Row], int, list[Row], list[Row]]:
+        rows, total = await search_store.find(tx, where, page)
+        ids = [row["id"] for row in rows]
+        auth_rows = await store.auth_sets_of(tx, ids) if page.with_auth else []
+        return rows, total, auth_rows, await attribute_store.of_devices(tx, ids)
 
     rows, total, auth_rows, attribute_rows = await services.db.read(scope, work)
-    by_device: dict[str, list[Row]] = {row["id"]: [] for row in rows}
-    for each in attribute_rows:
-        by_device[each["device"]].append(each)
-    return Listing(tuple(whole(row, auth_rows.get(row["id"], []), by_device[row["id"]]) for row in rows), total)
+    auth_sets, attributes = _by_device(auth_rows), _by_device(attribute_rows)
+    items = (whole(row, auth_sets.get(row["id"], []), attributes.get(row["id"], [])) for row in rows)
+    return Listing(tuple(items), total)
+
+
+def _by_device(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["device"], []).append(row)
+    return found
 
 
 async def count(services: Services, scope: UserScope, status: str | None) -> int:
-    return await services.db.read(scope, store.count, status)
+    return await services.db.read(scope, search_store.count, status)
 
 
 async def device_limit(services: Services, scope: UserScope) -> int:

@@ -2,15 +2,16 @@
 
 # ruff: noqa: S608 - only constants of this file become part of a statement; values are parameters
 
+import json
 from collections.abc import Iterable, Mapping
 
 from vedette.server.db import Row, Tx
 
-_DEVICE = (
+DEVICE = (
     "device.id, device.identity, device.status, device.group_name, device.check_in_at, device.open_count,"
     " device.created_at, device.updated_at"
 )
-_NAME = (
+NAME = (
     "(SELECT {plain:value} FROM attribute WHERE attribute.tenant = device.tenant"
     " AND attribute.device = device.id AND (scope, name) IN (VALUES ('tags', 'name'), ('inventory', 'hostname'))"
     " ORDER BY scope DESC LIMIT 1) AS name"
@@ -21,26 +22,13 @@ _OF_VISIBLE = (
 
 
 async def device(tx: Tx, device_id: str) -> Row | None:
-    return await tx.one(f"SELECT {_DEVICE}, {_NAME} FROM device WHERE {{visible}} AND id = :id", id=device_id)
+    return await tx.one(f"SELECT {DEVICE}, {NAME} FROM device WHERE {{visible}} AND id = :id", id=device_id)
 
 
 async def by_identity(tx: Tx, identity_hash: str) -> Row | None:
     return await tx.one(
         "SELECT id, status, group_name FROM device WHERE {visible} AND identity_hash = :hash", hash=identity_hash
     )
-
-
-async def find(
-    tx: Tx, where: str, order: str, params: Mapping[str, object], limit: int, offset: int
-) -> tuple[list[Row], int]:
-    """The devices that meet `where` (SQL made by `search`), one page in `order`, and how many there are."""
-    total: int = await tx.value(f"SELECT count(*) FROM device WHERE {{visible}} AND {where}", **params)
-    rows = await tx.all(
-        f"SELECT {_DEVICE}, {_NAME} FROM device WHERE {{visible}} AND {where}"
-        f" ORDER BY {order} LIMIT :limit OFFSET :offset",
-        **params, limit=limit, offset=offset,
-    )  # fmt: skip
-    return rows, total
 
 
 async def add_device(tx: Tx, device_id: str, identity: str, identity_hash: str, status: str, now: int) -> None:
@@ -62,21 +50,18 @@ async def remove_device(tx: Tx, device_id: str) -> int:
     return await tx.execute("DELETE FROM device WHERE {visible} AND id = :id", id=device_id)
 
 
-async def count(tx: Tx, status: str | None) -> int:
-    found: int = await tx.value(
-        "SELECT count(*) FROM device WHERE {visible} AND (CAST(:status AS text) IS NULL OR status = :status)",
-        status=status,
-    )
-    return found
-
-
 async def auth_sets(tx: Tx, device_id: str) -> list[Row]:
+    return await auth_sets_of(tx, [device_id])
+
+
+async def auth_sets_of(tx: Tx, device_ids: Iterable[str]) -> list[Row]:
+    """The authentication sets of some devices, those of one by age."""
     return await tx.all(
-        "SELECT auth_set.id, auth_set.pubkey, auth_set.status, auth_set.created_at FROM auth_set"
-        f" WHERE auth_set.tenant = :tenant AND auth_set.device = :id AND {_OF_VISIBLE}"
-        " ORDER BY auth_set.created_at, auth_set.id",
-        id=device_id,
-    )  # fmt: skip
+        "SELECT auth_set.device, auth_set.id, auth_set.pubkey, auth_set.status, auth_set.created_at FROM auth_set"
+        f" WHERE auth_set.tenant = :tenant AND auth_set.device IN {{each:ids}} AND {_OF_VISIBLE}"
+        " ORDER BY auth_set.device, auth_set.created_at, auth_set.id",
+        ids=json.dumps(list(device_ids)),
+    )
 
 
 async def auth_set_by_key(tx: Tx, device_id: str, pubkey: str) -> Row | None:
@@ -90,24 +75,6 @@ async def auth_set_by_key(tx: Tx, device_id: str, pubkey: str) -> Row | None:
 async def limit(tx: Tx) -> int:
     """How many devices the tenant may have accepted; 0: any number."""
     found: int = await tx.value("SELECT device_limit FROM tenant WHERE id = :tenant")
-    return found
-
-
-async def accepted_devices(tx: Tx, at_most: int) -> int:
-    """How many devices are accepted; counts no further than `at_most`."""
-    found: int = await tx.value(
-        "SELECT count(*) FROM (SELECT 1 FROM device WHERE {visible} AND status = 'accepted' LIMIT :at_most) AS found",
-        at_most=at_most,
-    )
-    return found
-
-
-async def pending_devices(tx: Tx, at_most: int) -> int:
-    """How many devices wait to be accepted; counts no further than `at_most`."""
-    found: int = await tx.value(
-        "SELECT count(*) FROM (SELECT 1 FROM device WHERE {visible} AND status = 'pending' LIMIT :at_most) AS found",
-        at_most=at_most,
-    )
     return found
 
 

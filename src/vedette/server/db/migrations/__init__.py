@@ -2,6 +2,7 @@
 
 A file is never edited after a release; tests migrate from every released schema, with data.
 They are written for SQLite, with `TEXT`, `INTEGER` and `BIGINT` columns; `postgresql.py` reads them its own way.
+What one dialect alone takes, as triggers, is in NAME.sqlite.sql or NAME.postgresql.sql, directly after NAME.sql.
 """
 
 import sqlite3
@@ -17,6 +18,7 @@ MIGRATIONS: Final = (
     "0003_accounts.sql",
     "0004_access.sql",
     "0005_deployments.sql",
+    "0006_big_fleets.sql",
 )
 
 
@@ -31,7 +33,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         check_version(version)
         for number, name in enumerate(MIGRATIONS[version:], start=version + 1):
-            for statement in statements(name):
+            for statement in statements(name, "sqlite"):
                 connection.execute(expand(statement, SQLITE))
             connection.execute(f"PRAGMA user_version={number}")
         connection.execute("COMMIT")
@@ -46,7 +48,8 @@ def check_version(version: int) -> None:
         raise Invalid(f"the database has schema {version}; this Vedette knows {len(MIGRATIONS)}: use the newer one")
 
 
-def statements(name: str) -> list[str]:
-    """The statements of a file; in ours a semicolon at the end of a line ends one."""
-    script = files(__package__).joinpath(name).read_text("utf-8")
+def statements(name: str, dialect: str) -> list[str]:
+    """The statements of a migration; in ours a semicolon at the end of a line ends one."""
+    parts = (files(__package__).joinpath(each) for each in (name, name.replace(".sql", f".{dialect}.sql")))
+    script = "".join(part.read_text("utf-8") for part in parts if part.is_file())
     return [part.strip() for part in script.split(";\n") if part.strip()]

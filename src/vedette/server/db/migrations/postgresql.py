@@ -43,7 +43,7 @@ async def migrate(connection: "asyncpg.Connection[Any]") -> None:
             return
         await connection.execute(files(__package__).joinpath("postgresql.sql").read_text("utf-8"))
         for name in MIGRATIONS[version:]:
-            for statement in statements(name):
+            for statement in statements(name, "postgresql"):
                 await connection.execute(translated(statement))
         await connection.execute("DELETE FROM schema_version")
         await connection.execute("INSERT INTO schema_version (version) VALUES ($1)", len(MIGRATIONS))

@@ -33,3 +33,22 @@ EXCEPTION WHEN invalid_regular_expression THEN
     RETURN FALSE;
 END
 $function$;
+
+-- Keeps device_count, for the triggers of 0006_big_fleets.postgresql.sql.
+CREATE OR REPLACE FUNCTION vedette_count_device() RETURNS trigger
+LANGUAGE plpgsql AS $function$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        UPDATE device_count SET devices = devices - 1 WHERE tenant = OLD.tenant
+            AND coalesce(group_name, '') = coalesce(OLD.group_name, '') AND status = OLD.status;
+        DELETE FROM device_count WHERE tenant = OLD.tenant
+            AND coalesce(group_name, '') = coalesce(OLD.group_name, '') AND status = OLD.status AND devices = 0;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO device_count (tenant, group_name, status, devices)
+            VALUES (NEW.tenant, NEW.group_name, NEW.status, 1)
+            ON CONFLICT (tenant, coalesce(group_name, ''), status) DO UPDATE SET devices = device_count.devices + 1;
+    END IF;
+    RETURN NULL;
+END
+$function$;
