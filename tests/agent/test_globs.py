@@ -246,3 +246,64 @@ def test_what_a_log_check_may_be_told_besides(tmp_path: Path, capfd: pytest.Capt
     assert main([*root, "create", "log", "x", "a", log, "1d", "LOG_FILE=/x"]) == 2
     assert capfd.readouterr().err.count("\n") == 5
     assert file.read_text() == before
+
+
+def test_older_parts_stay_what_they_were_while_their_file_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rotated by a program that opens its log again only when it has something to say."""
+    monkeypatch.setattr(many, "LINGER_S", 0.05)
+    log = tmp_path / "app.log"
+    append(log, "1\n")
+    reader = Reader(f"{tmp_path}/app*")
+    reader.until("1")
+    log.rename(tmp_path / "app.log.2")
+    append(log, "2\n")
+    reader.until("2")
+    log.rename(tmp_path / "app.log.1")
+    reader.until()
+    reader.until()
+    reader = Reader(f"{tmp_path}/app*", reader.close())
+    reader.until()
+    append(tmp_path / "app.log.1", "late\n")
+    reader.until("late")
+    append(log, "3\n")
+    reader.until("3")
+    reader.close()
+
+
+def test_a_file_that_goes_is_read_to_its_end_however_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the store takes nothing, nothing is read."""
+    monkeypatch.setattr(many, "LINGER_S", 0.05)
+    append(tmp_path / "a.log", "1\n")
+    reader = Reader(f"{tmp_path}/*.log")
+    reader.until("1")
+    reader.source._on_ready = lambda source: None
+    append(tmp_path / "a.log", "2\n")
+    (tmp_path / "a.log").unlink()
+    reader.source._look_from = 0.0
+    reader.loop.call_later(0, reader.loop.stop)
+    reader.loop.run()
+    reader.source._look()
+    assert reader.source._gone
+    reader.source._gone = dict.fromkeys(reader.source._gone, -1000.0)
+    reader.source._forget()
+    reader.source._on_ready = lambda source: reader.loop.call_soon(reader.read)
+    reader.loop.call_soon(reader.read)
+    reader.until("2")
+    reader.until()
+    assert not reader.close()
+
+
+def test_a_large_directory_that_never_rests_is_looked_through_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many, "LONG_LOOK_S", 0.0)
+    monkeypatch.setattr(many, "LOOK_SHARE", 10**6)
+    append(tmp_path / "a.log", "1\n")
+    reader = Reader(f"{tmp_path}/*.log")
+    reader.until("1")
+    append(tmp_path / "b.log", "2\n")
+    reader.until()
+    assert not reader.source.more  # a timer looks again
+    reader.close()

@@ -6,7 +6,7 @@ to another name that is meant goes on there. One that is gone is forgotten after
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -18,7 +18,7 @@ from vedette.agent.follow.glob import Glob
 from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.position import Position
 from vedette.agent.follow.rest import Awake
-from vedette.agent.follow.rotation import is_rotated
+from vedette.agent.follow.rotation import ROTATED_END, is_rotated
 from vedette.agent.loop import Loop, Timer
 
 MAX_FILES: Final = 10_000
@@ -29,6 +29,9 @@ ADD_FILES: Final = 64
 """Opened in one go."""
 LOOK_S: Final = 0.1
 """Directories are looked through no more often than that."""
+LONG_LOOK_S: Final = 0.01
+LOOK_SHARE: Final = 10
+"""After a longer look this many times as long nobody looks: large directories may never rest."""
 _INODE: Final = (1 << 64) - 1
 PACKED: Final = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".lzma", ".Z", ".zip")
 
@@ -58,10 +61,11 @@ class ManySource:
         self._new: set[str] = set()  # files whose place is not in the store yet
         self._read: dict[str, set[str]] = {}  # for each check, files whose place may have changed
         self._gone: dict[str, float] = {}  # since when a followed file is missing
+        self._awaited: set[str] = set()  # files of which older parts are there: without them those would be read again
         self._over: set[str] = set()  # files whose places can be forgotten
         self._news = False
         self._stale = True
-        self._looked_at = -LOOK_S
+        self._look_from = 0.0
         self._timers: dict[str, Timer] = {}
         self._complaints = log.Limited(burst=1, interval_s=3600, clock=loop.clock)
         self._glob = Glob(inotify, pattern, self._changed)
@@ -158,21 +162,26 @@ class ManySource:
         if "look" in self._timers:
             return
         now = self._loop.clock.elapsed()
-        if now < self._looked_at + LOOK_S:
-            self._timer("look", self._looked_at + LOOK_S, lambda: self._on_ready(self))
+        if now < self._look_from:
+            self._timer("look", self._look_from, lambda: self._on_ready(self))
             return
-        self._stale, self._looked_at = False, now
+        self._stale = False
         found = self._glob.found()
         known = {*found, *self._files, *(path for places in self._starts.values() for path in places)}
-        wanted = {path for path in known if not self._is_older(path, known)}
+        parts = {path: whole for path in known if (whole := _part_of(path, known))}
+        wanted = known - parts.keys()
+        self._awaited = {parts[path] for path in found if path in parts}
         self._plan_to_add(wanted - self._files.keys())
         wanted.intersection_update(found)
+        wanted |= self._awaited
         for path in self._files:
             if path in wanted:
                 self._gone.pop(path, None)
             else:
                 self._gone.setdefault(path, now)
         self._timer_for_gone()
+        took = self._loop.clock.elapsed() - now
+        self._look_from = now + (LOOK_S if took < LONG_LOOK_S else took * LOOK_SHARE)
 
     def _plan_to_add(self, paths: set[str]) -> None:
         # Links last: one that leads to a file that is followed under its own name brings nothing.
@@ -181,7 +190,8 @@ class ManySource:
         self._held = {}
         if paths:
             for path, file in self._files.items():
-                self._held |= dict.fromkeys((_number(each) for each in file.identities()), path)
+                for device, inode in file.identities():
+                    self._held[device << 64 | inode] = path
 
     def _add_some(self) -> None:
         """A bounded number of them; the others after whatever else there is to do."""
@@ -197,17 +207,6 @@ class ManySource:
             added += self._add(self._to_add.pop())
         if not self._to_add:
             self._held = {}
-
-    def _is_older(self, path: str, known: set[str]) -> bool:
-        """Is it packed, or an older part of another file that is meant: app.log.1, app.log-20260824?"""
-        if path.endswith(PACKED):
-            return True
-        directory, _, name = path.rpartition("/")
-        return any(
-            f"{directory}/{name[:end]}" in known and is_rotated(name, name[:end])
-            for end in range(1, len(name))
-            if name[end] in ".-"
-        )
 
     def _add(self, path: str) -> bool:
         """Follow it, unless it is followed under another name."""
@@ -238,7 +237,7 @@ class ManySource:
             starts.pop(path, None)
         if moved:
             self._new.add(path)
-        if identity is None and not os.path.lexists(path):
+        if identity is None and path not in self._awaited and not os.path.lexists(path):
             self._gone[path] = self._loop.clock.elapsed()
             self._timer_for_gone()
         self._files[path] = file
@@ -270,6 +269,9 @@ class ManySource:
         for path, since in list(self._gone.items()):
             if now < since + LINGER_S:
                 continue
+            if path in self._ready:  # nobody has read it to its end yet, for the store takes nothing
+                self._gone[path] = now
+                continue
             del self._gone[path]
             self._files.pop(path).close()
             self._ready.pop(path, None)
@@ -286,6 +288,22 @@ class ManySource:
             callback()
 
         self._timers[name] = self._loop.call_at(at, fire)
+
+
+def _part_of(path: str, known: Set[str]) -> str:
+    """Another file that is meant, of which it is an older part: of app.log.1, app.log-20260824; "" of none.
+
+    What is packed is a part of itself.
+    """
+    if path.endswith(PACKED):
+        return path
+    if path[-1] not in ROTATED_END:
+        return ""
+    start = path.rfind("/") + 1
+    for end in range(start + 1, len(path)):
+        if path[end] in ".-" and path[:end] in known and is_rotated(path[start:], path[start:end]):
+            return path[:end]
+    return ""
 
 
 def _number(identity: tuple[int, int]) -> int:

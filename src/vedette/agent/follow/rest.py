@@ -14,6 +14,7 @@ MAX_AWAKE: Final = 16
 """Files that were read last and do not rest, for they may be written again soon."""
 
 _PLACE: Final = struct.Struct("=iQQQQIIq")
+_IDENTITY: Final = struct.Struct("=4xQQ")  # of it
 
 
 class Rest(bytes):
@@ -36,7 +37,7 @@ class Rest(bytes):
     @property
     def identity(self) -> tuple[int, int]:
         """Device and inode number."""
-        _, device, inode, *_ = _PLACE.unpack(self)
+        device, inode = _IDENTITY.unpack_from(self)
         return device, inode
 
     def position(self, path: str) -> Position:

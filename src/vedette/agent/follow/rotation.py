@@ -11,6 +11,8 @@ MAX_SIBLINGS: Final = 10_000
 
 # app.log.1, app.log-20260824: rotated, and not compressed since
 _ROTATED: Final = re.compile(r"[.-]\d[\d.T_-]*")
+ROTATED_END: Final = "0123456789.T_-"
+"""With one of these ends every name of an older generation."""
 _SHORT_NUMBER: Final = re.compile(r"[.-](\d{1,4})")
 
 
