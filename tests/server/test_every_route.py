@@ -15,7 +15,8 @@ from vedette.server.settings import Settings
 
 PUBLIC = ("/alive", "/health", "/api/internal/", "/login", "/oidc/", "/password", "/verify-email", "/static/",
           "/favicon.ico", "/api/openapi.json", "/api/docs",
-          "/api/management/v1/useradm/auth/login", "/api/management/v1/useradm/auth/password-reset/",
+          "/api/management/v1/useradm/auth/login", "/api/management/v1/useradm/oidc/",
+          "/api/management/v1/useradm/auth/password-reset/",
           "/api/management/v1/useradm/auth/verify-email/", "/api/devices/v1/authentication/",
           "/api/devices/v1/deployments/download/")  # fmt: skip
 FORM = "application/x-www-form-urlencoded"

@@ -122,11 +122,60 @@ def test_somebody_who_is_there_keeps_his_account_and_gets_the_roles_of_his_group
     assert log_in(server, "s-ann", browser).status_code == 303
     assert browser.get(ME).json()["id"] == ann.id
     assert browser.get(ME).json()["roles"] == [OBSERVER]
-    assert session.get("/api/management/v1/useradm/users").status_code == 403, "at once, for all sessions"
+    assert session.get(ME).status_code == 401, "a session that he did not get from the provider is over"
     root = server.client(server.login("root@example.com"))
     changes = [each.get("change", "") for each in root.get(LOGS, params={"object_id": ann.id}).json()]
     assert any(f'+roles: ["{OBSERVER}"]' in change for change in changes)
-    assert server.client().post(LOGIN, auth=(EMAIL, PASSWORD)).status_code == 200, "his password is still his"
+    assert server.client().post(LOGIN, auth=(EMAIL, PASSWORD)).json()["kind"] == "sso/oidc", "the provider lets him in"
+
+
+def test_roles_that_are_taken_by_the_provider_are_gone_from_all_sessions(server: RealServer) -> None:
+    server.add_user("root@example.com")
+    server.add_user("boss@example.com")
+    first = server.client()
+    assert log_in(server, "s-boss", first).status_code == 303
+    users = "/api/management/v1/useradm/users"
+    (boss,) = first.get(users, params={"email": "boss@example.com"}).json()
+    here = {"Sec-Fetch-Site": "same-origin"}
+    assert first.put(f"{users}/{boss['id']}", json={"roles": [OBSERVER]}, headers=here).status_code == 204
+    assert first.get(users).status_code == 403
+    assert log_in(server, "s-boss").status_code == 303
+    assert first.get(users).status_code == 200
+
+
+def test_nobody_waits_in_an_account_for_the_roles_of_its_owner(server: RealServer) -> None:
+    """Whoever has given his own account somebody's address must not be in it when that one comes with his groups."""
+    server.add_user("root@example.com")
+    server.add_user("mallory@example.com", roles=(OBSERVER,))
+    mallory = server.client(server.login("mallory@example.com"))
+    mine = {"email": "boss@example.com", "current_password": PASSWORD}
+    assert mallory.put(ME, json=mine).status_code == 204
+    program = server.client(mallory.post("/api/management/v1/useradm/settings/tokens", json={"name": "x"}).text)
+    assert program.get(ME).json()["email"] == "boss@example.com"
+    boss = server.client()
+    assert log_in(server, "s-boss", boss).status_code == 303
+    assert ADMIN in boss.get(ME).json()["roles"]
+    assert [each.get(ME).status_code for each in (mallory, program)] == [401, 401]
+    answer = server.client().post(LOGIN, auth=("boss@example.com", PASSWORD))
+    assert answer.headers["content-type"].startswith("application/json"), "no token"
+
+
+def test_clients_hear_where_to_log_in(server: RealServer) -> None:
+    server.add_user("root@example.com")
+    assert server.client().post(LOGIN, auth=("boss@example.com", "")).status_code == 401, "not known yet"
+    assert log_in(server, "s-boss").status_code == 303
+    for password in ("", "whatever it is"):
+        answer = server.client().post(LOGIN, auth=("Boss@example.com", password))
+        assert (answer.status_code, answer.json()["kind"]) == (200, "sso/oidc")
+    start = f"/api/management/v1/useradm/oidc/{answer.json()['id']}/start"
+    assert "code_challenge" in server.client().get(start).headers["location"]
+    assert server.client().get(start.replace("oidc/", "oidc/x")).status_code == 404
+    assert server.client().post(LOGIN, auth=("root@example.com", "")).status_code == 401
+    form = {"email": "boss@example.com", "password": "x"}
+    page = server.client().post("/login", data=form, headers={"Sec-Fetch-Site": "same-origin"})
+    assert (page.status_code, "identity provider" in page.text) == (401, True)
+    asked = [server.client().post(LOGIN, auth=("x@example.com", "")).status_code for _ in range(35)]
+    assert asked[-1] == 429, "nobody lists all accounts"
 
 
 @pytest.mark.parametrize(

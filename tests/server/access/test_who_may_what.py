@@ -134,6 +134,7 @@ def test_strangers_get_nowhere(world: World) -> None:
         "/verify-email",
         "/oidc/login",
         "/oidc/callback",
+        "/api/management/v1/useradm/oidc/{id}/start",
         "/api/openapi.json",
         "/api/docs",
     }

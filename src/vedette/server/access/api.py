@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vedette.errors import Invalid, Unauthenticated
-from vedette.server.access import password_reset, service
+from vedette.server.access import oidc, password_reset, service
 from vedette.server.access.permissions import ANYBODY
 from vedette.server.access.roles import ADMIN
 from vedette.server.access.service import User
 from vedette.server.caller import Caller
 from vedette.server.http import decode, decode_or_none, json_response, public_route, services, user_route
-from vedette.server.openapi.operation import TOKEN, Answer, Parameter, Seconds, Time, operation, words
+from vedette.server.openapi.operation import JWT, Answer, Parameter, Seconds, Time, operation, words
 from vedette.wire.outgoing import timestamp
 
 USERADM: Final = "/api/management/v1/useradm"
@@ -120,11 +120,18 @@ _PLAN: Final[PlanAnswer] = {
 }
 
 
+class ByProviderAnswer(TypedDict):
+    """Whoever it is logs in by an identity provider: at `.../useradm/oidc/{id}/start`, in a browser."""
+
+    id: str
+    kind: Literal["sso/oidc"]
+
+
 @operation(
     "Log in: the token of a session",
     body=LoginBody,
     body_required=False,
-    answers=TOKEN,
+    answers=Answer(str, JWT, description="A token, as it is; or where to log in.", json=ByProviderAnswer),
     errors=(429,),
     by="password",
 )
@@ -133,7 +140,12 @@ async def login(request: Request) -> Response:
     body = await decode_or_none(request, LoginBody)
     address = request.client.host if request.client else ""
     no_expiry, code = bool(body and body.no_expiry), (body and body.token2fa) or ""
-    token = await service.login(services(request), email, password, address, code=code, no_expiry=no_expiry)
+    use = services(request)
+    try:
+        token = await service.login(use, email, password, address, code=code, no_expiry=no_expiry)
+    except service.ByProvider:
+        there: ByProviderAnswer = {"id": oidc.provider_id(use.settings.oidc_issuer), "kind": "sso/oidc"}
+        return json_response(there)
     # Clients compare the type as a whole, so it has no charset.
     return Response(token.encode(), headers={"Content-Type": "application/jwt", "Cache-Control": "no-store"})
 

@@ -11,9 +11,10 @@ import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
 
 from vedette.errors import Denied, Unauthenticated
-from vedette.server.access import oidc_store, service, tenants
+from vedette.server.access import oidc_store, personal_tokens, recovery_store, service, store, tenants
 from vedette.server.access.limits import neighbourhood
 from vedette.server.access.oidc_provider import Wish
 from vedette.server.access.service import User
@@ -21,6 +22,7 @@ from vedette.server.audit import service as audit
 from vedette.server.audit.service import Actor
 from vedette.server.db import SYSTEM, Row, Tx, UserScope
 from vedette.server.services import Services
+from vedette.server.times import micros
 
 CALLBACK: Final = "/oidc/callback"
 MAX_CODE: Final = 4096  # characters
@@ -32,6 +34,11 @@ NO_ROLE: Final = "you are known, but none of your groups gives you a role here; 
 def begin() -> str:
     """The secret that stays in the browser until it comes back."""
     return secrets.token_urlsafe(32)
+
+
+def provider_id(issuer: str) -> str:
+    """What clients call the provider; they parse it as a UUID."""
+    return str(uuid5(NAMESPACE_URL, issuer))
 
 
 async def login_url(services: Services, secret: str) -> str:
@@ -73,16 +80,21 @@ async def _user(services: Services, claims: Mapping[str, Any]) -> Row:
         row = await _first_time(services, issuer, subject, claims, roles)
     if row["tenant_status"] != "active":
         raise Unauthenticated("unauthorized")
-    if settings.oidc_role_map and set(json.loads(row["roles"])) != set(roles):
+    await _follow_groups(services, row, roles)
+    return row
+
+
+async def _follow_groups(services: Services, row: Row, roles: list[str]) -> None:
+    """Where groups mean roles, give a user those of now. Raises Unacceptable for the last administrator."""
+    if services.settings.oidc_role_map and set(json.loads(row["roles"])) != set(roles):
         actor = Actor("user", row["id"], row["email"])
         await service.set_roles_by_provider(services, UserScope(row["tenant"]), row["id"], roles, actor)
-    return row
 
 
 async def _first_time(
     services: Services, issuer: str, subject: str, claims: Mapping[str, Any], roles: list[str]
 ) -> Row:
-    """By a verified address, of an account that is there or is made now."""
+    """By a verified address, of an account that is there or is made now. From now on the provider alone lets him in."""
     email = claims.get("email")
     if not isinstance(email, str) or claims.get("email_verified") is not True:
         raise Denied(NO_ADDRESS)
@@ -97,9 +109,17 @@ async def _first_time(
         user_id = made.id
     else:
         user_id = row["id"]
+        await _follow_groups(services, row, roles)  # before he has no other way in, for it may be refused
+    unknown = await services.passwords.hash(secrets.token_urlsafe(48))
 
     async def link(tx: Tx) -> None:
         await oidc_store.link(tx, issuer, subject, user_id)
+        # The account may have been made, or given this address, by somebody else who waits for its owner's roles.
+        await recovery_store.set_password(tx, user_id, unknown, micros(services.clock.now()))
+        for session in await store.sessions(tx, user_id):
+            await store.remove_session(tx, user_id, session)
+            services.user_tokens.withdraw(tx, session)
+        await personal_tokens.forget_all(tx, services, user_id)
         change = audit.diff("login", None, {"identity provider": issuer, "subject": subject})
         await audit.record(tx, services, Actor("user", user_id, email), "update", audit.user(user_id, email), change)
 

@@ -9,7 +9,8 @@ from starlette.responses import RedirectResponse, Response
 from vedette.errors import Denied, NotFound, Unauthenticated
 from vedette.server.access import oidc
 from vedette.server.access.pages import is_https, signed_in
-from vedette.server.http.routes import services
+from vedette.server.http.routes import public_route, services
+from vedette.server.openapi.operation import Answer, operation
 from vedette.server.web.pages import PAGE_HEADERS
 from vedette.server.web.routes import local_path, public_page_route
 
@@ -27,6 +28,14 @@ async def _go(request: Request) -> Response:
         COOKIE, kept, max_age=COOKIE_AGE_S, path="/oidc", secure=is_https(request), httponly=True, samesite="lax"
     )
     return response
+
+
+@operation("Go to the identity provider", answers={303: Answer(headers=("Location",))}, errors=(404,))
+async def start(request: Request) -> Response:
+    """Where clients send a browser after a login was answered with the id of the provider."""
+    if request.path_params["id"] != oidc.provider_id(services(request).settings.oidc_issuer):
+        raise NotFound
+    return await _go(request)
 
 
 async def _back(request: Request) -> Response:
@@ -57,5 +66,6 @@ def _path(encoded: str) -> str:
 
 ROUTES: Final = [
     public_page_route("/oidc/login", {"GET": _go}),
+    public_route("/api/management/v1/useradm/oidc/{id}/start", {"GET": start}),
     public_page_route(oidc.CALLBACK, {"GET": _back}),
 ]

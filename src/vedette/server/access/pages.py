@@ -17,6 +17,7 @@ from vedette.server.web.routes import form_of, local_path, page_route, public_pa
 COOKIE_AGE_S: Final = 7 * 86_400  # as long as the token inside
 CODE: Final = "This account also asks for a code. Give the password again, and the code that your app shows now."
 WRONG_CODE: Final = "The code was not right, or was used already. Wait for the next one and try again."
+BY_PROVIDER: Final = "This account has no password here: sign in by the button of your identity provider."
 WRONG: Final = "That e-mail address and password do not belong together. Check both and try again."
 
 
@@ -66,6 +67,8 @@ async def _login(request: Request) -> Response:
     except CodeNeeded as error:
         problem = WRONG_CODE if isinstance(error, WrongCode) else CODE
         return _login_page(request, address=address, back=back, problem=problem, code=True, status=401)
+    except service.ByProvider:
+        return _login_page(request, address=address, back=back, problem=BY_PROVIDER, status=401)
     except Unauthenticated:
         return _login_page(request, address=address, back=back, problem=WRONG, code=bool(form.get("code")), status=401)
     return signed_in(request, token, back)

@@ -359,13 +359,18 @@ async def login(
             address.
     Raises:
         Unauthenticated: they do not belong together. Takes the same time whether or not the account exists.
+        ByProvider: he logs in by the identity provider, and not with a password.
         CodeNeeded: they do, but a code is missing or wrong.
         TooMany: too many failures lately.
     """
-    if not password:  # some clients ask with an empty password first, to learn how to log in: never an attempt
-        raise Unauthenticated("unauthorized")
     account = email.lower()[:256]
     address = neighbourhood(address)
+    issuer = services.settings.oidc_issuer
+    if not password:  # some clients ask with an empty password first, to learn how to log in: never an attempt
+        if issuer:
+            services.logins_from_address.take(address)
+            _require_password(await services.db.read(SYSTEM, store.user_by_email, account, issuer))
+        raise Unauthenticated("unauthorized")
     tries = (
         (services.logins_from_address, address),
         (services.logins_from_one_place, f"{address} {account}"),
@@ -373,7 +378,8 @@ async def login(
     )
     for limit, name in tries:
         limit.take(name)
-    row = await services.db.read(SYSTEM, store.user_by_email, account)
+    row = await services.db.read(SYSTEM, store.user_by_email, account, issuer)
+    _require_password(row)
     good = await services.passwords.check(password[:1024], None if row is None else row["password_hash"])
     if row is None or not good or row["tenant_status"] != "active":
         raise Unauthenticated("unauthorized")
@@ -381,6 +387,16 @@ async def login(
         limit.give_back(name)
     await second_factor.at_login(services, row["tenant"], row["id"], code[:32])
     return await start_session(services, row, no_expiry=no_expiry)
+
+
+class ByProvider(Unauthenticated):
+    """This account logs in by the identity provider."""
+
+
+def _require_password(row: Row | None) -> None:
+    """Raises ByProvider for who has none."""
+    if row is not None and row["by_provider"] and row["tenant_status"] == "active":
+        raise ByProvider("unauthorized")
 
 
 async def start_session(services: Services, found: Row, *, no_expiry: bool) -> str:

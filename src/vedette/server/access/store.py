@@ -116,13 +116,16 @@ async def all_users(tx: Tx) -> list[Row]:
     )
 
 
-async def user_by_email(tx: Tx, email: str) -> Row | None:
-    """Before it is known who asks: of any tenant."""
+async def user_by_email(tx: Tx, email: str, issuer: str) -> Row | None:
+    """Before it is known who asks: of any tenant. `by_provider`: the identity provider `issuer` decides about him."""
     return await tx.one(
-        'SELECT "user".id, "user".tenant, password_hash, tenant.status AS tenant_status'
+        'SELECT "user".id, "user".tenant, password_hash, tenant.status AS tenant_status,'
+        " CASE WHEN EXISTS (SELECT 1 FROM sso_identity WHERE sso_identity.issuer = :issuer"
+        ' AND sso_identity.tenant = "user".tenant AND sso_identity.user_id = "user".id)'
+        " THEN 1 ELSE 0 END AS by_provider"
         ' FROM "user" JOIN tenant ON tenant.id = "user".tenant WHERE email = :email',
-        email=email,
-    )
+        email=email, issuer=issuer,
+    )  # fmt: skip
 
 
 async def change_user(

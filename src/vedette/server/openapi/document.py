@@ -213,7 +213,7 @@ class _Schemas:
         for each in table:
             assert each.operation is not None
             kinds += [parameter.kind for parameter in each.operation.parameters]
-            kinds += [answer.kind for answer in each.operation.answers.values()]
+            kinds += [kind for answer in each.operation.answers.values() for kind in (answer.kind, answer.json)]
             kinds.append(each.operation.body)
         # Two equal types are the same; a list, since not every type can be hashed.
         made, self.components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
@@ -292,6 +292,8 @@ def _answer(status: int, answer: Answer, schemas: _Schemas) -> dict[str, Any]:
     }
     if answer.kind is not None:
         out["content"] = {answer.media: {"schema": schemas.of(answer.kind)}}
+    if answer.json is not None:
+        out["content"][JSON] = {"schema": schemas.of(answer.json)}
     return out
 
 

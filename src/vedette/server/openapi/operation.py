@@ -45,12 +45,14 @@ class Answer:
     Args:
         kind: of its body; None: it has none.
         headers: that it may have, beside those of every answer.
+        json: what else it may be, as JSON; None: nothing else.
     """
 
     kind: Any = None
     media: str = JSON
     headers: tuple[str, ...] = ()
     description: str = ""
+    json: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +76,8 @@ PAGED: Final = (
         Annotated[int, msgspec.Meta(ge=1, le=MAX_PER_PAGE)],
     ),
 )
-Seconds = Annotated[int, msgspec.Meta(ge=0, lt=10**11)]
-"""A unix time in a query."""
+Seconds = Annotated[int, msgspec.Meta(ge=0, lt=10**11, extra_json_schema={"format": "unix-time"})]
+"""A unix time in a query: seconds since 1970."""
 
 
 def words(known: Iterable[str]) -> msgspec.Meta:
