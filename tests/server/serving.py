@@ -19,6 +19,7 @@ from argon2 import PasswordHasher
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from vedette.clock import Clock
 from vedette.server.access import keys, passwords, tenants
 from vedette.server.access import service as access
 from vedette.server.access.roles import ADMIN
@@ -115,13 +116,13 @@ def cheap_secrets() -> Iterator[None]:
 
 
 @contextmanager
-def real_server(settings: Settings) -> Iterator[RealServer]:
-    """Start a server, and stop it."""
+def real_server(settings: Settings, clock: Clock | None = None) -> Iterator[RealServer]:
+    """Start a server, and stop it. `clock`: one that the test moves."""
     ready: Future[RealServer] = Future()
     stop = threading.Event()
 
     async def main() -> None:
-        async with open_services(settings) as services:
+        async with open_services(settings, clock) as services:
             tenant = await tenants.ensure_tenant(services) or await tenants.tenant_named(services, "default")
             with listen(settings.address) as listener:
                 config = uvicorn.Config(

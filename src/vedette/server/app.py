@@ -35,7 +35,7 @@ from vedette.server.db import SYSTEM, Tx
 from vedette.server.deployments import api as deployments_api
 from vedette.server.deployments import internal_api as deployments_internal_api
 from vedette.server.devices import api as devices_api
-from vedette.server.devices import check_ins
+from vedette.server.devices import check_ins, leaving
 from vedette.server.devices import internal_api as devices_internal_api
 from vedette.server.devices import pages as devices_pages
 from vedette.server.http import public_route, services
@@ -47,7 +47,7 @@ from vedette.server.http.proxies import Proxied
 from vedette.server.http.security import Strict
 from vedette.server.ingest import HOT_PATHS
 from vedette.server.notify import api as notify_api
-from vedette.server.notify import dispatcher, letters
+from vedette.server.notify import dispatcher, forgetting, letters
 from vedette.server.notify import internal_api as notify_internal_api
 from vedette.server.notify import pages as notify_pages
 from vedette.server.openapi import pages as openapi_pages
@@ -130,6 +130,8 @@ def tasks(parts: Services) -> Sequence[Coroutine[Any, Any, None]]:
     return [
         check_ins.write_forever(parts),
         dispatcher.run(parts),
+        forgetting.forget_forever(parts),
+        leaving.leave_forever(parts),
         letters.run(parts),
         audit.forget_forever(parts),
         tenant_service.remove_forever(parts),

@@ -43,6 +43,7 @@ HELP: Final[Mapping[str, str]] = {
     "oidc_roles": "what these groups mean, GROUP=ROLE with commas between; without, users are made here first",
     "user_calls_per_minute": "how often one user may call in a minute, beyond it 429; 0: as often as he likes (0)",
     "device_calls_per_minute": "the same for one device (0)",
+    "alert_days": "forget alerts that came in so many days ago, but for the newest of each subject; 0: never (365)",
     "log_level": f"one of {', '.join(LOG_LEVELS)}",
 }
 EPILOG: Final = """\

@@ -11,6 +11,7 @@ from vedette.server.access.oidc_provider import Provider
 from vedette.server.access.passwords import Passwords
 from vedette.server.access.signer import Signer
 from vedette.server.access.tokens import TokenCache
+from vedette.server.alerts import leaving as alerts_leaving
 from vedette.server.caller import Caller
 from vedette.server.db import Database, DeviceScope, Tx, open_database
 from vedette.server.deployments.due import Due
@@ -19,8 +20,11 @@ from vedette.server.deployments.links import Links
 from vedette.server.devices.check_ins import CheckIns
 from vedette.server.letters import Letters
 from vedette.server.live import Live
+from vedette.server.notify import leaving as deliveries_leaving
 from vedette.server.settings import Settings
 
+Emptying = Callable[[Tx, str, int], Awaitable[int]]
+"""Removes at most so much of what a device has that may be too much for one transaction; how much it was."""
 Leaving = Callable[[Tx, str, int], Awaitable[None]]
 """Called with a device that is about to be removed, and the time, in that transaction."""
 
@@ -51,7 +55,8 @@ class Services:
     check_ins: CheckIns
     due: Due
     links: Links
-    leaving: Sequence[Leaving]  # what the slices to the right of `devices` do then
+    emptying: Sequence[Emptying]  # what the slices to the right of `devices` do before
+    leaving: Sequence[Leaving]  # and what they do then
 
 
 @asynccontextmanager
@@ -93,6 +98,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             check_ins=CheckIns(),
             due=Due(db, clock),
             links=Links(await keys.link_key(db)),
+            emptying=(alerts_leaving.some_leave, deliveries_leaving.some_leave),
             leaving=(device_leaves,),
         )
     finally:

@@ -57,6 +57,7 @@ class Settings:
     oidc_roles: str = ""  # GROUP=ROLE, with commas between; empty: users and their roles are made here
     user_calls_per_minute: str = "0"  # of one user, to the management API and the pages; 0: any number
     device_calls_per_minute: str = "0"  # of one device
+    alert_days: str = "365"  # alerts that came in longer ago are forgotten; 0: never
     log_level: str = "info"
 
     def __post_init__(self) -> None:
@@ -71,6 +72,7 @@ class Settings:
             )
         self.calls_of_user  # noqa: B018
         self.calls_of_device  # noqa: B018
+        self.days_of_alerts  # noqa: B018
         if self.smtp:
             _smtp(self.smtp)
         if self.public_url and not _PUBLIC_URL.fullmatch(self.public_url):
@@ -129,6 +131,10 @@ class Settings:
     @property
     def calls_of_device(self) -> int:
         return _number("device_calls_per_minute", self.device_calls_per_minute)
+
+    @property
+    def days_of_alerts(self) -> int:
+        return _number("alert_days", self.alert_days)
 
     @property
     def database_url(self) -> str:

@@ -81,7 +81,9 @@ async def completeness(services: Services, scope: UserScope, device_id: str) -> 
         gaps: dict[str, list[Gap]] = {}
         for gap in await account_store.gaps(tx, device_id):
             gaps.setdefault(str(gap.account), []).append(gap)
-        return tuple(_account(name, received.get(name, []), gaps.get(name, [])) for name in sorted({*received, *gaps}))
+        return tuple(
+            _account(name, merged(received.get(name, [])), gaps.get(name, [])) for name in sorted({*received, *gaps})
+        )
 
     return await services.db.read(scope, work)
 
@@ -100,6 +102,17 @@ def _account(name: str, received: Sequence[Range], gaps: Sequence[Gap]) -> Accou
             Missing(first=0, last=0, reason=gap.reason, at=gap.at) for gap in gaps if gap.first == 0
         ),
     )  # fmt: skip
+
+
+def merged(ranges: Iterable[Range]) -> list[Range]:
+    """The same numbers as ranges in order that do not touch. Pure."""
+    out: list[Range] = []
+    for start, end in sorted(ranges):
+        if out and start <= out[-1][1] + 1:
+            out[-1] = (out[-1][0], max(out[-1][1], end))
+        else:
+            out.append((start, end))
+    return out
 
 
 def holes(received: Iterable[Range], last: int) -> list[Range]:

@@ -1,4 +1,4 @@
-"""The SQL of devices' accounts: the only module that knows the table `gap`; of `alert` it reads the numbers."""
+"""The SQL of devices' accounts: the only module that knows the table `gap`; of alerts it reads the numbers."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -53,8 +53,19 @@ async def gaps(tx: Tx, device: str) -> list[Gap]:
 
 
 async def received(tx: Tx, device: str, limit: int) -> list[Row]:
-    """Numbers that have come, as contiguous ranges: account (NULL: not named), first, last; at most `limit` of them."""
-    return await tx.all(
+    """Numbers that have come, as ranges: account (NULL or empty: not named), first, last.
+
+    At most `limit` of alerts that are there, and as many of those that have been forgotten.
+    """
+    forgotten = await tx.all(
+        "SELECT forgotten.account, forgotten.first, forgotten.last FROM forgotten"
+        " JOIN device ON device.tenant = :tenant AND device.id = forgotten.device"
+        " WHERE {visible} AND forgotten.tenant = :tenant AND forgotten.device = :id"
+        " ORDER BY forgotten.account, forgotten.first LIMIT :limit",
+        id=device,
+        limit=limit,
+    )
+    return forgotten + await tx.all(
         "WITH numbered AS (SELECT DISTINCT alert.account, alert.sequence FROM alert"
         " JOIN device ON device.tenant = :tenant AND device.id = alert.device"
         " WHERE {visible} AND alert.tenant = :tenant AND alert.device = :id AND alert.sequence IS NOT NULL),"

@@ -15,6 +15,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from vedette.errors import VedetteError
+from vedette.server import ageing
 from vedette.server.audit import store
 from vedette.server.audit.changes import diff, document
 from vedette.server.caller import Caller
@@ -26,7 +27,6 @@ from vedette.server.times import datetime_of, micros
 __all__ = ["COMMAND_LINE", "Actor", "Entry", "Thing", "Who", "diff", "document", "record", "record_many"]
 
 KEPT: Final = timedelta(days=365)
-FORGET_EVERY_S: Final = 3600.0
 FORGET_AT_ONCE: Final = 500  # entries in one transaction; others want the database too
 BREATH_S: Final = 0.05
 EXPORT_AT_ONCE: Final = 500
@@ -193,14 +193,14 @@ async def forget_forever(services: Services) -> None:
     """Remove what is older than `KEPT`, every hour, a little at a time, until cancelled."""
     while True:
         try:
-            more = await forget_some(services) == FORGET_AT_ONCE
+            before = await ageing.look(services, "audit_log") - KEPT
+            while await forget_some(services, before) == FORGET_AT_ONCE:
+                await asyncio.sleep(BREATH_S)
         except VedetteError as exc:
             log.warning("old entries of the audit log are still there: %s", exc)
-            more = False
-        await asyncio.sleep(BREATH_S if more else FORGET_EVERY_S)
+        await asyncio.sleep(ageing.LOOK_EVERY_S)
 
 
-async def forget_some(services: Services) -> int:
-    """Remove some of what is too old; how many entries."""
-    before = micros(services.clock.now() - KEPT)
-    return await services.db.write(SYSTEM, store.forget, before, FORGET_AT_ONCE)
+async def forget_some(services: Services, before: datetime) -> int:
+    """Remove some of what is older; how many entries."""
+    return await services.db.write(SYSTEM, store.forget, micros(before), FORGET_AT_ONCE)

@@ -29,6 +29,7 @@ DEVICE_TABLES: Final = frozenset(
         "notification",
         "delivery",
         "gap",
+        "forgotten",
         "device_deployment",
         "deployment_log",
         "device_configuration",

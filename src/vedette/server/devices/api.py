@@ -253,7 +253,7 @@ def _dump(device: Device) -> AuthDeviceAnswer:
         "status": device.status,
         "created_ts": timestamp(device.created_at),
         "updated_ts": timestamp(device.updated_at),
-        "decommissioning": False,
+        "decommissioning": device.decommissioning,
         "auth_sets": [
             {
                 "id": each.id,

@@ -10,7 +10,7 @@ from vedette.errors import Conflict, Invalid, NotFound
 from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.db import Row, Tx, UserScope
-from vedette.server.devices import attribute_store, authentication, proof, search, search_store, store
+from vedette.server.devices import attribute_store, authentication, leaving, proof, search, search_store, store
 from vedette.server.devices.values import (
     OFFLINE_AFTER,
     STATUSES,
@@ -144,7 +144,7 @@ async def dismiss(services: Services, caller: Caller, device_id: str, auth_id: s
         change = audit.diff(f"authentication set {auth_id}", {"status": gone["status"], "pubkey": gone["pubkey"]}, None)
         await audit.record(tx, services, caller, "delete", audit.device(device_id, row["identity"]), change)
         if row["status"] == "preauthorized" and len(sets) == 1:
-            await _remove(tx, services, device_id)
+            await leaving.begin(tx, services, device_id)
         await _changed(tx, services, caller.scope, row)
 
     await services.db.write(caller.scope, work)
@@ -162,17 +162,12 @@ async def decommission(services: Services, caller: Caller, device_id: str) -> No
         if row is None:
             raise NotFound(NO_DEVICE)
         await audit.record(tx, services, caller, "decommission", audit.device(device_id, row["identity"]))
-        await _remove(tx, services, device_id)
+        await leaving.begin(tx, services, device_id)
         services.device_tokens.withdraw(tx, device_id)
         services.live.announce(tx, caller.scope.tenant, row["group_name"], device_id)
 
     await services.db.write(caller.scope, work)
-
-
-async def _remove(tx: Tx, services: Services, device_id: str) -> None:
-    for leave in services.leaving:
-        await leave(tx, device_id, micros(services.clock.now()))
-    await store.remove_device(tx, device_id)
+    await leaving.wait(services, caller.scope, device_id)
 
 
 async def preauthorize(
@@ -315,6 +310,7 @@ def _summary(row: Row) -> dict[str, Any]:
         "group": row["group_name"],
         "check_in_at": datetime_of(row["check_in_at"]),
         "open_count": row["open_count"],
+        "decommissioning": row["decommissioning"] == 1,
         "created_at": datetime_of(row["created_at"]),
         "updated_at": datetime_of(row["updated_at"]),
     }

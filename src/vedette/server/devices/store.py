@@ -9,6 +9,7 @@ from vedette.server.db import Row, Tx
 
 DEVICE = (
     "device.id, device.identity, device.status, device.group_name, device.check_in_at, device.open_count,"
+    " device.decommissioning,"
     " device.created_at, device.updated_at"
 )
 NAME = (
@@ -156,3 +157,17 @@ async def check_in(tx: Tx, rows: Iterable[Mapping[str, object]]) -> None:
         " ELSE :at END WHERE tenant = :tenant AND id = :id",
         rows,
     )
+
+
+async def mark_leaving(tx: Tx, device_id: str) -> None:
+    await tx.execute("UPDATE device SET decommissioning = 1 WHERE {visible} AND id = :id", id=device_id)
+
+
+async def is_leaving(tx: Tx, device_id: str) -> bool:
+    found = await tx.value("SELECT 1 FROM device WHERE {visible} AND id = :id AND decommissioning = 1", id=device_id)
+    return found is not None
+
+
+async def leaving(tx: Tx) -> list[Row]:
+    """Devices that are to be removed, across tenants. Runs as the system."""
+    return await tx.all("SELECT tenant, id FROM device WHERE decommissioning = 1 LIMIT 1000")

@@ -19,6 +19,7 @@ class DeviceSummary:
     group: str | None  # its static group
     check_in_at: datetime | None  # its last call, exact to a minute
     open_count: int  # problems that are open now
+    decommissioning: bool  # it leaves, and is listed until the last of it is gone
     created_at: datetime
     updated_at: datetime
 
@@ -62,7 +63,7 @@ class DeviceQuery:
     group: str | None = None
     text: str = ""  # part of a name, an id or a value of identity, inventory or tags
     page: int = 1
-    per_page: int = 20
+    per_page: int = 20  # 0: only how many there are is asked
 
 
 def best(statuses: list[str]) -> str:

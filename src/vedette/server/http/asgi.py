@@ -5,6 +5,7 @@ import re
 from random import getrandbits
 from typing import Final
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vedette.server.http.answers import problem
@@ -40,6 +41,8 @@ class Conventions:
 
         try:
             await self._app(scope, receive, labelled)
+        except ClientDisconnect:  # in the middle of what he sends: nobody is there to be answered
+            return
         except Exception:
             # The path, not the query: it may hold what people do not want in logs.
             log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])

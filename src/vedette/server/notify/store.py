@@ -3,7 +3,7 @@
 All of it runs for the server itself: an outbox belongs to no user.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -120,4 +120,38 @@ async def of_alert(tx: Tx, device: str, alert: str) -> list[Row]:
         " ORDER BY delivery.id",
         id=device,
         alert=alert,
+    )
+
+
+# --- forgetting ------------------------------------------------------------------------------------------------------
+
+_THESE = "IN (SELECT {text:item.0}, {text:item.1}, {text:item.2} FROM {rows:items})"
+
+
+async def owed(tx: Tx, alerts: Sequence[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+    """Of these alerts (tenant, device, id) those that somebody is still to hear of."""
+    rows = await tx.all(
+        f"SELECT tenant, device, alert_id FROM notification WHERE (tenant, device, alert_id) {_THESE} UNION ALL"  # noqa: S608
+        f" SELECT tenant, device, alert_id FROM delivery WHERE state = 'due' AND (tenant, device, alert_id) {_THESE}",
+        items=_encode(alerts).decode(),
+    )
+    return {(row["tenant"], row["device"], row["alert_id"]) for row in rows}
+
+
+async def forget(tx: Tx, alerts: Sequence[tuple[str, str, str]]) -> None:
+    """Forget what became of these alerts (tenant, device, id)."""
+    await tx.execute(
+        f"DELETE FROM delivery WHERE (tenant, device, alert_id) {_THESE}",  # noqa: S608
+        items=_encode(alerts).decode(),
+    )
+
+
+async def some_leave(tx: Tx, device_id: str, limit: int) -> int:
+    """Remove some of the deliveries of a device that is about to be removed; how many."""
+    return await tx.execute(
+        "DELETE FROM delivery WHERE id IN (SELECT delivery.id FROM delivery"
+        " JOIN device ON device.tenant = :tenant AND device.id = delivery.device"
+        " WHERE {visible} AND delivery.tenant = :tenant AND delivery.device = :id LIMIT :limit)",
+        id=device_id,
+        limit=limit,
     )

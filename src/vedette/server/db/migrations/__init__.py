@@ -19,6 +19,7 @@ MIGRATIONS: Final = (
     "0004_access.sql",
     "0005_deployments.sql",
     "0006_big_fleets.sql",
+    "0007_forgetting.sql",
 )
 
 
