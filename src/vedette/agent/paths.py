@@ -86,6 +86,12 @@ class Paths:
         return self.below("/etc/mender/mender.conf")
 
     @property
+    def mender_client(self) -> tuple[Path, Path]:
+        """Either of these lets a Mender client have its name on the system bus, so one is installed."""
+        policy = "dbus-1/system.d/io.mender.AuthenticationManager.conf"
+        return self.below(f"/usr/share/{policy}"), self.below(f"/etc/{policy}")
+
+    @property
     def identity_script(self) -> Path:
         return self.below("/usr/share/mender/identity/mender-device-identity")
 

@@ -158,6 +158,39 @@ def test_without_a_client_on_the_bus_the_device_authenticates_itself(
     assert len(server.to(AUTH)) == 1
 
 
+def test_a_client_that_starts_later_is_waited_for(client: Client, device: Device, server: FakeServer) -> None:
+    """Else the device would be there twice: as the client's and as a new one that waits to be accepted."""
+    policy = device.paths.mender_client[0]
+    policy.parent.mkdir(parents=True)
+    policy.touch()
+    device.belongs_to(server.url)
+    device.owe("one")
+    assert 0 < (device.deliver() or 0) <= 60
+    assert "it is waited for" in (device.meta(child.COMPLAINT) or "")
+    client.start()
+    assert device.deliver() is None
+    assert tokens_used(server) == ["from-the-client"]
+    assert not server.to(AUTH)
+    assert not device.paths.key.exists()
+
+
+def test_a_client_that_never_starts_is_not_waited_for_for_ever(bus: Bus, device: Device, server: FakeServer) -> None:
+    policy = device.paths.mender_client[1]
+    policy.parent.mkdir(parents=True)
+    policy.touch()
+    device.belongs_to(server.url)
+    device.owe("one")
+    assert device.deliver() is not None
+    device.clock.advance(child.AWAIT_CLIENT_S - 1)
+    assert device.deliver() is not None
+    assert not server.asked
+    device.clock.advance(1)
+    assert device.deliver() is None
+    device.owe("two")
+    assert device.deliver() is None
+    assert names(server) == ["one", "two"]
+
+
 def test_a_bus_that_is_not_there_hinders_nothing(
     device: Device, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

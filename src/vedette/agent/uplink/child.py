@@ -10,7 +10,7 @@ from vedette.agent import bus, log, menderconf
 from vedette.agent.menderconf import MenderConf
 from vedette.agent.metakeys import CONFIG_SENT
 from vedette.agent.paths import Paths
-from vedette.agent.store import Store
+from vedette.agent.store import Store, boot_id
 from vedette.agent.uplink import auth, deliver, reports, transport
 from vedette.agent.uplink.api import Api
 from vedette.agent.uplink.auth import Token
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 LINGER_S = 10.0  # a burst of alerts costs one start
 LIFE_S = 600.0  # then a new child reads the configuration anew
 BROKEN_S = (30.0, 60.0)  # between looks whether a person has mended the configuration
+AWAIT_CLIENT_S = 300.0  # a Mender client that is installed and not on the bus is starting, or being renewed
+LOOK_FOR_CLIENT_S = (5.0, 15.0)
 REPORT_TRIES = 5  # in a row that may hold up alerts by their back-off; further ones wait for the next occasion
 
 # Keys of the store's meta table.
 FAILURES, ACCEPTED, ASKED = "uplink.failures", "uplink.accepted", "uplink.asked"
 COMPLAINT = "uplink.complaint"
+CLIENT_AWAITED = "uplink.client_awaited"  # boot and moment since when
 BELONGING, SAID, REPORT_FAILURES = "uplink.belonging", "uplink.said", "report.failures"
 
 
@@ -74,6 +77,12 @@ class Child:
     def run(self) -> float | None:
         """Deliver until there is nothing left to do (None), or until we must wait: so many seconds."""
         client = _mender_client()
+        if self._awaits(client):
+            self._complain(
+                "a Mender client is installed but is not on the system bus: it is waited for, at most"
+                f" {AWAIT_CLIENT_S:g} s, so that the server does not see this device twice"
+            )
+            return self._draw(*LOOK_FOR_CLIENT_S)
         try:
             conf = self._configuration(client)
             tls, warnings = transport.tls_context(conf)
@@ -105,6 +114,20 @@ class Child:
             if client is not None:
                 client.close()
         return None
+
+    def _awaits(self, client: "MenderClient | None") -> bool:
+        """Is a Mender client to be expected? With an identity of our own this device would be there twice."""
+        if client is not None:
+            self._set(CLIENT_AWAITED, "")
+            return False
+        if self._paths.key.exists() or not any(each.exists() for each in self._paths.mender_client):
+            return False
+        boot, now = boot_id(), self._clock.elapsed()
+        since_boot, _, since_s = (self._store.meta(CLIENT_AWAITED) or "").partition(" ")
+        if since_boot == boot:
+            return now - float(since_s) < AWAIT_CLIENT_S
+        self._set(CLIENT_AWAITED, f"{boot} {now}")
+        return True
 
     def _configuration(self, client: "MenderClient | None") -> MenderConf:
         """What mender.conf says, but a running Mender client knows better where its token is good."""
