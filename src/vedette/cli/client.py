@@ -16,7 +16,7 @@ from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, RemoteDisconnected
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from vedette import __version__
@@ -129,6 +129,8 @@ class Client:
         timeout_s: float = TIMEOUT_S,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise Usage("this is no token: a token is one word of letters, digits, dots, - and _")
         self.url = url
         self._token = token
         self._timeout_s = timeout_s
@@ -137,6 +139,12 @@ class Client:
         self._prefix = ""  # of request targets, for a proxy
         self._extra: dict[str, str] = {}  # headers for a proxy
         self._tls = _tls(ca) if url.startswith("https:") else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let the connection go."""

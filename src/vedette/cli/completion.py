@@ -27,7 +27,7 @@ _vedette() {{
         [[ $word != "$current"* ]] || COMPREPLY+=("$word")
     done
     # After the words of a command: files.
-    if ((${{#COMPREPLY[@]}} == 0)); then compopt -o default 2>/dev/null; fi
+    if ((${{#COMPREPLY[@]}} == 0)); then compopt -o default 2>/dev/null || true; fi
 }}
 complete -F _vedette vedette
 """

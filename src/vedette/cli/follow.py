@@ -36,7 +36,11 @@ def follow(context: Context, device: str | None) -> None:
     else:
         for each in _with_alerts(context):
             seen[each] = {alert["id"] for alert in _latest(context, each)}
+    told = False
     for changed in _changes(context):
+        if not told:
+            told = True
+            context.out.note("following; Ctrl-C ends it")
         for each in _asked(context, changed, device, seen):
             known = seen.get(each)
             latest = _latest(context, each)
@@ -60,10 +64,11 @@ def _changes(context: Context) -> Iterator[Changed]:
     lost = 0
     while True:
         try:
-            stream = context.connect(context.login.token, ca=context.login.ca, plain=context.login.plain)
-            for changed in _events(stream.stream(STREAM, accept="text/event-stream", by_line=True)):
-                lost = 0
-                yield changed
+            login = context.login
+            with context.connect(login.token, ca=login.ca, plain=login.plain) as listening:
+                for changed in _events(listening.stream(STREAM, accept="text/event-stream", by_line=True)):
+                    lost = 0
+                    yield changed
         except Unavailable:
             if lost >= MAX_LOST:
                 raise

@@ -10,9 +10,9 @@ from typing import Any, Final
 from vedette.cli import COMMANDS
 from vedette.cli.client import TIMEOUT_S
 from vedette.cli.command import Command, Context, Tree, positive, seconds
-from vedette.cli.errors import FAILED, OK, status_of
+from vedette.cli.errors import FAILED, OK, USAGE, status_of
 from vedette.cli.output import Output, silence
-from vedette.errors import VedetteError
+from vedette.errors import Unauthenticated, VedetteError
 
 ENDS: Final = """\
 exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 not logged in, 4 not found, 5 server not reachable"""
@@ -22,12 +22,16 @@ def main(argv: Sequence[str]) -> int:
     """Run the command that `argv` begins with, one of `COMMANDS`; the exit status."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if any("\udc80" <= char <= "\udcff" for word in argv for char in word):
+        print("vedette: what was typed is not UTF-8", file=sys.stderr)
+        return USAGE
     options = parser(argv[:1]).parse_args(argv)
     context = Context(options, Output(as_json=options.json, environ=os.environ), os.environ)
     try:
         options.command.run(context)
     except VedetteError as exc:
-        context.out.note(str(exc))
+        again = isinstance(exc, Unauthenticated) and "client" in vars(context)
+        context.out.note(f"{exc}; to log in again: vedette login {context.server}" if again else str(exc))
         return status_of(exc)
     except KeyboardInterrupt:
         return 130

@@ -22,18 +22,15 @@ def login(context: Context) -> None:
     if options.server:
         raise Usage("vedette login takes the address of the server as an argument, not --server")
     options.server = options.url
-    client = context.connect()
     if options.with_token:
-        token = context.secret("Token")
+        token = context.secret("Token").strip()
     else:
-        email = options.email or _email(context)
-        token = _token(context, client, email, context.secret("Password"))
-    client.close()
+        with context.connect() as nobody:
+            token = _token(context, nobody, options.email or _email(context))
     trusted = str(Path(options.ca).resolve()) if options.ca else ""
     # Asked with the token, so that nothing is stored that does not work.
-    session = context.connect(token)
-    who = session.get(ME)
-    session.close()
+    with context.connect(token) as session:
+        who = session.get(ME)
     kept = Login(
         token=token, email=str(who["email"]), ca=trusted, personal=options.with_token, plain=options.plain_http
     )
@@ -50,8 +47,9 @@ def _email(context: Context) -> str:
     return known.email
 
 
-def _token(context: Context, client: Client, email: str, password: str) -> str:
-    """Log in; the code of a second factor is asked for only where the server wants one."""
+def _token(context: Context, client: Client, email: str) -> str:
+    """Log in. The code of a second factor is asked for only where the server wants one."""
+    password = context.secret("Password")
     basic = "Basic " + b64encode(f"{email}:{password}".encode()).decode()
     where, headers = f"{USERADM}/auth/login", {"Authorization": basic, "Accept": "*/*"}
     try:
