@@ -11,7 +11,12 @@ from pathlib import Path
 from postgresql import ON_SQLITE, Cluster
 
 SERVER = Path(__file__).parents[1]
-PARTS = ("ingest/test_ingest.py", "alerts/test_alert_service.py", "devices/test_device_inventory.py")
+PARTS = (
+    "ingest/test_ingest.py",
+    "alerts/test_alert_service.py",
+    "devices/test_device_inventory.py",
+    "devices/test_search_store.py",
+)
 
 
 @ON_SQLITE

@@ -61,7 +61,7 @@ async def _list(request: Request, caller: Caller) -> Response:
     totals = {view.key: shown.total} if not (text or group) else {}
     for key in ("issues", "pending"):
         if key not in totals:
-            totals[key] = (await service.list_devices(use, caller.scope, query(key, per_page=1))).total
+            totals[key] = (await service.list_devices(use, caller.scope, query(key, per_page=0))).total
     tenant = None
     if not (shown.total or text or group or view.key) and caller.rights.reach(MANAGE_DEVICES, None):
         tenant = await tenants.own_tenant(use, caller.scope)

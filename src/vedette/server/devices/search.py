@@ -34,6 +34,7 @@ class Where:
     sql: str = "TRUE"
     params: Mapping[str, object] = field(default_factory=dict)
     of_groups: str = "TRUE"  # the part of it that asks for group and status alone
+    one_group: bool = False  # the group is named
     rest: int = 0  # how many parts are not in `of_groups`
     ids: Sequence[str] | None = None  # the device is one of these, each named once
     issues: bool = False  # it has open problems
@@ -54,7 +55,7 @@ class Seek:
 class Cut:
     """A part of a list, in an order."""
 
-    limit: int
+    limit: int  # 0: only how long the list is
     offset: int = 0
     order: str = "device.id"
     params: Mapping[str, object] = field(default_factory=dict)  # of the order
@@ -213,6 +214,7 @@ def _where(
         sql=" AND ".join(of_groups + rest) or "TRUE",
         params=params,
         of_groups=" AND ".join(of_groups) or "TRUE",
+        one_group=any(part.startswith("device.group_name = ") for part in of_groups),
         rest=len(rest),
         ids=ids,
         issues=_OPEN in rest,

@@ -23,6 +23,7 @@ _WALKS: Final = {
     "device.status, device.id": "device_by_status",
 }
 """Indexes with the order of a list."""
+_OF_GROUP: Final = "device_by_group"  # in the order of the ids, for one group
 _SORTED_BY: Final = "device.tenant, device.id, device.status, device.group_name, device.created_at"
 _ASKED_OF: Final = f"{_SORTED_BY}, device.open_count, device.updated_at, device.check_in_at"
 _NAMED: Final = "{rows:among} {ordered} JOIN device ON device.tenant = :tenant AND device.id = {text:item}"
@@ -34,10 +35,11 @@ async def find(tx: Tx, where: Where, cut: Cut) -> tuple[list[Row], int]:
     if not of_groups:
         return [], 0
     among = "device"
+    walk = _OF_GROUP if where.one_group and cut.order == "device.id" else _WALKS.get(cut.order)
     params = dict(where.params)
     if (ids := await _rare(tx, where)) is not None:
         among, params["among"] = _NAMED, json.dumps(ids)
-    elif of_groups <= FEW and not where.issues:
+    elif of_groups <= FEW and not where.issues and walk != _OF_GROUP:
         columns = _ASKED_OF if where.rest or cut.order not in _WALKS else _SORTED_BY
         # With a limit of its own it is found first, by group or status; what is left is small enough to be sorted.
         among = f"(SELECT {columns} FROM device WHERE {{visible}} AND {where.of_groups} LIMIT {FEW}) AS device"
@@ -49,10 +51,10 @@ async def find(tx: Tx, where: Where, cut: Cut) -> tuple[list[Row], int]:
             total = await _have(tx, where.seeks[0], params)
         else:
             total = await tx.value(f"SELECT count(*) FROM {among} WHERE {{visible}} AND {where.sql}", **params)
-        if cut.offset >= total:
+        if cut.offset >= total or not cut.limit:
             return [], total
-    if among == "device" and not where.issues and cut.order in _WALKS:
-        among = f"device {{by:{_WALKS[cut.order]}}}"
+    if among == "device" and not where.issues and walk is not None:
+        among = f"device {{by:{walk}}}"
     rows = await tx.all(
         f"SELECT device.id FROM {among} WHERE {{visible}} AND {where.sql}"
         f" ORDER BY {cut.order} LIMIT :limit OFFSET :offset",
