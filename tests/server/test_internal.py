@@ -132,6 +132,11 @@ def test_a_gateway_that_does_not_say_for_what_is_told_so(world: World, ask: Ask)
     assert ask("GET", "/useradm/auth/verify", headers=headers).status_code == 400
 
 
+def test_a_path_that_could_be_read_in_two_ways_is_not_answered_for(world: World, ask: Ask) -> None:
+    for uri in ("//api/management/v1/useradm/users/me", "/api/management/v1/useradm/users/me#/../x"):
+        assert verify(ask, "useradm/auth", world.tokens["no role"], "GET", uri).status_code == 400
+
+
 def test_devices_are_listed_counted_and_looked_at(world: World, ask: Ask) -> None:
     tenant = f"tenants/{world.server.tenant.id}"
     (alpha,) = world.make(ALPHA)

@@ -185,6 +185,15 @@ def test_no_changed_token_is_accepted(signer: Signer) -> None:
             pass
 
 
+def test_a_token_has_one_text(signer: Signer) -> None:
+    """Else whoever has one has thousands, which fill the memory of tokens."""
+    token = signer.sign({"jti": "j", "sub": "s", "mender.user": True})
+    last = "B" if token[-1] == "A" else "A"
+    for same in (token + "=", token[:-9] + "!!!!" + token[-9:], token[:-9] + "\n" * 4 + token[-9:], token[:-1] + last):
+        with pytest.raises(Unauthenticated):
+            signer.verify(same)
+
+
 def test_a_token_that_chooses_its_own_algorithm_is_refused(signer: Signer) -> None:
     header, body, _ = signer.sign({"jti": "a", "sub": "b"}).split(".")
     assert header

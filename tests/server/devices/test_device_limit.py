@@ -1,10 +1,17 @@
 """A tenant that may have so many devices and no more."""
 
+import asyncio
+from typing import Any
+
 import httpx
 from serving import DEVAUTH, FakeDevice, RealServer
 
+from vedette.errors import Unacceptable
 from vedette.server.access import tenant_store
+from vedette.server.access.permissions import Rights
+from vedette.server.caller import Caller
 from vedette.server.db import UserScope
+from vedette.server.devices import service
 
 
 def limit_to(server: RealServer, number: int) -> None:
@@ -43,3 +50,27 @@ def test_an_announced_device_beyond_the_limit_waits(server: RealServer, admin: h
     assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
     limit_to(server, 2)
     assert device.request().status_code == 200
+
+
+def test_several_who_see_a_group_only_do_not_let_in_more_together(server: RealServer, admin: httpx.Client) -> None:
+    names = [str(each) for each in range(6)]
+    for name in names:
+        assert FakeDevice(server, {"sn": name}).request().status_code == 401
+    waiting = admin.get(f"{DEVAUTH}/devices").json()
+    for each in waiting:
+        path = f"/api/management/v1/inventory/devices/{each['id']}/group"
+        assert admin.put(path, json={"group": f"g{each['identity_data']['sn']}"}).status_code == 204
+    limit_to(server, 1)
+
+    async def let_in(device: dict[str, Any]) -> None:
+        scope = UserScope(server.tenant.id, frozenset({f"g{device['identity_data']['sn']}"}))
+        caller = Caller(scope=scope, user_id="u", email="u@example.com", session="s", rights=Rights())
+        (auth,) = device["auth_sets"]
+        await service.set_auth_status(server.services, caller, device["id"], auth["id"], "accepted")
+
+    async def all_at_once() -> list[Any]:
+        return await asyncio.gather(*map(let_in, waiting), return_exceptions=True)
+
+    answers = server.run(all_at_once())
+    assert sorted(map(type, answers), key=str) == sorted([type(None), *[Unacceptable] * 5], key=str)
+    assert admin.get(f"{DEVAUTH}/devices/count", params={"status": "accepted"}).json() == {"count": 1}

@@ -39,7 +39,7 @@ def internal_caller(tenant: str) -> Caller:
 def forwarded(request: Request) -> tuple[str, str]:
     """Method and path of the request that a gateway asks about, as our own router would see it."""
     method, uri = request.headers.get("x-forwarded-method", ""), request.headers.get("x-forwarded-uri", "")
-    if not method or not uri.startswith("/"):
+    if not method or not uri.startswith("/") or uri.startswith("//") or "#" in uri:  # urlsplit would cut it elsewhere
         raise Invalid("X-Forwarded-Method and X-Forwarded-Uri are needed")
     try:
         return method.upper(), unquote(urlsplit(uri).path, errors="strict")

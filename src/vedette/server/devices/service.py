@@ -103,12 +103,12 @@ async def set_auth_status(services: Services, caller: Caller, device_id: str, au
     """
     if status not in _TO:
         raise Invalid("incorrect device status")
-    whole = UserScope(caller.scope.tenant, None)
-    if status == "accepted" and caller.scope != whole:  # who sees some devices cannot count them all
-        await services.db.read(whole, authentication.require_place)
+    groups = caller.scope.groups
 
     async def work(tx: Tx) -> None:
         row = await store.device(tx, device_id)
+        if row is not None and groups is not None and row["group_name"] not in groups:
+            row = None
         auth = next((each for each in await store.auth_sets(tx, device_id) if each["id"] == auth_id), None)
         if row is None or auth is None:
             raise NotFound("authentication set not found")
@@ -125,7 +125,8 @@ async def set_auth_status(services: Services, caller: Caller, device_id: str, au
             await store.set_auth_status(tx, device_id, auth_id, status)
         await _changed(tx, services, caller.scope, row)
 
-    await services.db.write(caller.scope, work)
+    # Whether there is a place is counted over all devices, where it is taken: also for who sees only some of them.
+    await services.db.write(UserScope(caller.scope.tenant, None) if status == "accepted" else caller.scope, work)
 
 
 async def dismiss(services: Services, caller: Caller, device_id: str, auth_id: str) -> None:
