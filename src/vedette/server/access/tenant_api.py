@@ -55,7 +55,7 @@ class ChildBody(msgspec.Struct):
 class AssignBody(msgspec.Struct):
     """Where a user should act too."""
 
-    tenant_ids: list[str]
+    tenant_ids: Annotated[list[str], bounds(minItems=1, maxItems=tenant_service.MAX_AT_ONCE)]
     role: str = OBSERVER
 
 

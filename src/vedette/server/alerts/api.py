@@ -160,7 +160,12 @@ async def _completeness(request: Request, caller: Caller) -> Response:
     return json_response(answer)
 
 
-@operation("Turn mails about alerts on or off, for the tenant", body=Switch, answers={204: None})
+@operation(
+    "Turn mails about alerts on or off, for the tenant",
+    body=Switch,
+    path=(Parameter("channel", "How people are told.", Annotated[str, words(("email",))], "path"),),
+    answers={204: None},
+)
 async def _switch(request: Request, caller: Caller) -> Response:
     if request.path_params["channel"] != "email":
         raise Invalid("there is no such channel, only email")

@@ -41,7 +41,7 @@ class AuthStatusBody(msgspec.Struct):
 class AuthSearchBody(msgspec.Struct):
     """Which devices are looked for."""
 
-    status: str | list[str] | None = None
+    status: Status | list[Status] | None = None
     id: str | list[str] | None = None
 
 
@@ -95,6 +95,7 @@ class DeviceLimitAnswer(TypedDict):
     limit: int
 
 
+_LIMIT: Final = Parameter("name", "Of what.", Annotated[str, words(("max_devices",))], "path")
 _STATUS: Final = Parameter("status", "Only those of one of these statuses.", list[Status])
 _ONE_STATUS: Final = Parameter("status", "Only those of this status.", Status)
 
@@ -222,7 +223,7 @@ async def put_status(request: Request, caller: Caller) -> Response:
     return Response(status_code=204)
 
 
-@operation("Show how many devices may be accepted", answers=DeviceLimitAnswer, errors=(400,))
+@operation("Show how many devices may be accepted", path=(_LIMIT,), answers=DeviceLimitAnswer)
 async def limit(request: Request, caller: Caller) -> Response:
     if request.path_params["name"] != "max_devices":
         raise Invalid("unsupported limit name")

@@ -1,6 +1,6 @@
 """The JSON of saved filters: paths, keys and codes of the compatible API (docs/compatibility.md)."""
 
-from typing import Any, Final, TypedDict
+from typing import Annotated, Any, Final, TypedDict
 
 import msgspec
 from starlette.requests import Request
@@ -12,14 +12,14 @@ from vedette.server.devices.filters import SavedFilter
 from vedette.server.devices.inventory_api import V2, DeviceAnswer, FilterBody, dump_device
 from vedette.server.devices.search import Cut, Predicate
 from vedette.server.http import decode, json_response, page_of, paged, services, user_route
-from vedette.server.openapi.operation import PAGED, Answer, operation, paged_list
+from vedette.server.openapi.operation import PAGED, Answer, bounds, operation, paged_list
 
 
 class SavedFilterBody(msgspec.Struct):
     """A filter to be saved."""
 
-    name: str
-    terms: list[FilterBody]
+    name: Annotated[str, bounds(minLength=1, maxLength=filters.MAX_NAME)]
+    terms: Annotated[list[FilterBody], bounds(minItems=1)]
 
 
 class TermAnswer(TypedDict):

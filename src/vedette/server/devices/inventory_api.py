@@ -128,6 +128,7 @@ class StatisticsAnswer(TypedDict):
     devices_by_status: dict[str, TiersAnswer]
 
 
+_IDS: Final = Annotated[list[str], bounds(minItems=1, maxItems=MAX_GROUP_CHANGE)]
 _IF_TAGS: Final = Parameter("If-Match", "Only if the tags are still those of this `ETag`.", str, "header")
 
 
@@ -263,13 +264,13 @@ async def group_devices(request: Request, caller: Caller) -> Response:
     return paged(request, page, [each.id for each in found.items], found.total)
 
 
-@operation("Put devices into a group", body=list[str], answers=ChangedAnswer)
+@operation("Put devices into a group", body=_IDS, answers=ChangedAnswer)
 async def join_group(request: Request, caller: Caller) -> Response:
     ids = await _ids(request)
     return _changed(await inventory.set_group(services(request), caller, ids, request.path_params["name"]))
 
 
-@operation("Take devices out of a group", body=list[str], answers=ChangedAnswer)
+@operation("Take devices out of a group", body=_IDS, answers=ChangedAnswer)
 async def remove_from_group(request: Request, caller: Caller) -> Response:
     return await _empty(request, caller, await _ids(request))
 

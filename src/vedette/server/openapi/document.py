@@ -237,7 +237,8 @@ def _operation(entry: Entry, schemas: _Schemas) -> dict[str, Any]:
     if sets:
         out["description"] = f"Allowed by the permission sets {', '.join(sets)}."
         out["x-permission-sets"] = sets
-    parameters = [_path_parameter(entry, name) for name in _PARAMETER.findall(entry.path)]
+    said = {each.name for each in operation.parameters if each.place == "path"}
+    parameters = [_path_parameter(entry, name) for name in _PARAMETER.findall(entry.path) if name not in said]
     parameters += [_parameter(each, schemas) for each in operation.parameters]
     if parameters:
         out["parameters"] = parameters
@@ -279,7 +280,7 @@ def _parameter(given: Parameter, schemas: _Schemas) -> dict[str, Any]:
     return {
         "name": given.name,
         "in": given.place,
-        "required": given.required,
+        "required": given.required or given.place == "path",
         "description": given.description,
         "schema": schemas.of(given.kind),
     }

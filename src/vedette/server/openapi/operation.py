@@ -25,7 +25,7 @@ By = Literal["user", "device", "password", "nobody"]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter, or a header that a request may have.
+    """A query parameter, a header that a request may have, or a part of the path of which there is more to say.
 
     Args:
         kind: what msgspec knows; a list for one that may be repeated.
@@ -34,7 +34,7 @@ class Parameter:
     name: str
     description: str
     kind: Any = str
-    place: Literal["query", "header"] = "query"
+    place: Literal["query", "header", "path"] = "query"
     required: bool = False
 
 
@@ -102,6 +102,7 @@ def operation(
     body_required: bool = True,
     query: Sequence[Parameter] = (),
     headers: Sequence[Parameter] = (),
+    path: Sequence[Parameter] = (),
     answers: Any = None,
     errors: Sequence[int] = (),
     by: By | None = None,
@@ -112,6 +113,7 @@ def operation(
         summary: what it does, in a few words.
         body: what it reads: the very type it decodes.
         query: its parameters; those of a list that is cut into pages are PAGED.
+        path: parts of it that are not just the id or name of something.
         answers: by status: the type of the JSON, an `Answer`, or None for no body. A type alone means 200.
         errors: statuses of refusals that are not to be known by rule.
         by: who calls, where the kind of the route does not tell.
@@ -121,7 +123,7 @@ def operation(
         summary=summary,
         body=body,
         body_required=body_required,
-        parameters=(*query, *headers),
+        parameters=(*path, *query, *headers),
         answers={status: each if isinstance(each, Answer) else Answer(each) for status, each in of_status.items()},
         errors=tuple(errors),
         by=by,

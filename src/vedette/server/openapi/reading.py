@@ -23,7 +23,7 @@ class Row:
     where: str  # query, path, header; empty: a key
     kind: Markup
     required: bool
-    text: str
+    text: Markup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Reply:
     """One status that may be answered."""
 
     status: str
-    text: str
+    text: Markup
     kind: Markup
     refusal: bool
 
@@ -56,7 +56,7 @@ class Shape:
     """A type of message."""
 
     name: str
-    text: str
+    text: Markup
     rows: Sequence[Row]
 
 
@@ -74,13 +74,19 @@ def shapes(document: Document) -> Iterator[Shape]:
     for name, schema in sorted(document["components"]["schemas"].items()):
         required = schema.get("required", ())
         rows = [
-            Row(name=key, where="", kind=kind_of(each), required=key in required, text=each.get("description", ""))
+            Row(
+                name=key,
+                where="",
+                kind=kind_of(each),
+                required=key in required,
+                text=marked(each.get("description", "")),
+            )
             for key, each in schema.get("properties", {}).items()
         ]
         text = schema.get("description", "")
         if "enum" in schema:
             text = f"{text} One of: {', '.join(map(str, schema['enum']))}."
-        yield Shape(name=name, text=text, rows=rows)
+        yield Shape(name=name, text=marked(text), rows=rows)
 
 
 def kind_of(schema: Mapping[str, Any]) -> Markup:
@@ -103,8 +109,16 @@ def kind_of(schema: Mapping[str, Any]) -> Markup:
         case "string":
             word = {"date-time": "time", "uuid": "UUID"}.get(schema.get("format", ""), "text")
             return Markup("{}").format(word) + _bounds(schema)
+        case "integer" if schema.get("format") == "unix-time":
+            return Markup("unix time in seconds")
         case kind:
             return Markup("{}").format(kind) + _bounds(schema)
+
+
+def marked(text: str) -> Markup:
+    """Text in which `code` stands between backticks."""
+    pieces = text.split("`")
+    return Markup().join(Markup("<code>{}</code>").format(each) if n % 2 else each for n, each in enumerate(pieces))
 
 
 def shape_anchor(name: str) -> str:
@@ -131,7 +145,7 @@ def _operation(document: Document, path: str, method: str, given: Mapping[str, A
             where=each["in"],
             kind=kind_of(each["schema"]),
             required=each["required"],
-            text=each["description"],
+            text=marked(each["description"]),
         )
         for each in given.get("parameters", ())
     ]
@@ -153,7 +167,7 @@ def _reply(document: Document, status: str, given: Mapping[str, Any]) -> Reply:
     refusal = "$ref" in given
     if refusal:
         given = document["components"]["responses"][given["$ref"].rpartition("/")[2]]
-    return Reply(status=status, text=given["description"], kind=_content(given), refusal=refusal)
+    return Reply(status=status, text=marked(given["description"]), kind=_content(given), refusal=refusal)
 
 
 def _content(given: Mapping[str, Any]) -> Markup:
