@@ -6,7 +6,7 @@ import httpx
 import pytest
 from serving import EMAIL, RealServer
 
-from vedette.server.access.permissions import MAX_PATH, Grant, Permission, Rights, Role
+from vedette.server.access.permissions import MAX_PATH, MAX_RULES, Grant, Permission, Rights, Role
 from vedette.server.access.permissions_table import PERMISSION_SETS, ROLES, of_everybody
 from vedette.server.access.roles import ADMIN, OBSERVER
 
@@ -262,6 +262,25 @@ def test_one_is_oneself_to_the_end_of_the_path() -> None:
 def test_a_pattern_that_never_ends_allows_nothing() -> None:
     slow = Role(name="slow", rules=(Permission("any", "(a+)+$"),))
     assert not rights(slow).may(("GET", "a" * 1000 + "b"))
+
+
+def test_patterns_of_one_user_do_not_stop_everybody() -> None:
+    """They are asked at every call, where all wait: measured in work, for any time depends on the machine."""
+    slow = Permission("any", r"(?:\w{1,200}|/){1,200}[!,]")
+    roles = [Role(name=f"r{each}", rules=(slow,) * 50) for each in range(64)]
+    assert len(rights(*roles).entries) == MAX_RULES + 1
+    assert not rights(*roles).may(("GET", "/api/management/v1/" + "a" * 900))
+    good = rights(Role(name="r", rules=(Permission("any", r"/api/management/v[0-9]/(inventory|devauth)/.*devices.*"),)))
+    assert good.may(("GET", "/api/management/v1/inventory/" + "a" * 100 + "/devices/" + "b" * 100))
+
+
+def test_a_user_has_so_many_patterns_and_no_more(admin: httpx.Client) -> None:
+    http = [{"action": "http", "object": {"type": "GET", "value": f"/x{each}"}} for each in range(60)]
+    for name in ("one", "two"):
+        assert admin.post(f"{V1}/roles", json={"name": name, "permissions": http}).status_code == 201
+    new = {"email": "new@example.com", "password": "a good password"}
+    assert admin.post(USERS, json={**new, "roles": ["one", "two"]}).status_code == 422
+    assert admin.post(USERS, json={**new, "roles": ["one"]}).status_code == 201
 
 
 def test_rules_of_paths_are_confined_to_the_groups_beside_them() -> None:

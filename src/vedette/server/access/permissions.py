@@ -35,6 +35,8 @@ DEVICE_GROUPS: Final = "DeviceGroups"
 RELEASE_TAGS: Final = "ReleaseTags"
 METHODS: Final = ("any", "GET", "POST", "PUT", "PATCH", "DELETE")
 FORBIDDEN: Final = "forbidden by role-based access control"
+MAX_RULES: Final = 100  # patterns of one user, of all his roles together
+RULE_STEPS: Final = 1000  # of PCRE for one of them: everybody waits for it; a pattern for paths takes some tens
 MAX_PATH: Final = 1024  # characters; what a pattern cannot see whole is refused
 NOBODY: Final[frozenset[str]] = frozenset()
 
@@ -50,7 +52,7 @@ class Permission:
     path: str
 
     def allows(self, method: str, path: str) -> bool:
-        return self.method in {"any", method} and matches(self.whole(), path)
+        return self.method in {"any", method} and matches(self.whole(), path, RULE_STEPS)
 
     def whole(self) -> str:
         """The pattern as it is matched: also one that begins and ends with a slash means what it says."""
@@ -117,9 +119,9 @@ class Rights:
 
     @classmethod
     def of(cls, roles: Iterable[Role], sets: Mapping[str, PermissionSet]) -> "Rights":
-        """The union of `roles`, and what everybody may do: the set `Basic`."""
+        """The union of `roles`, and what everybody may do: the set `Basic`. Rules beyond MAX_RULES allow nothing."""
         entries = [_Entry(sets["Basic"], NOBODY)]
-        everything = False
+        everything, left = False, MAX_RULES
         for role in roles:
             scoped = [each.groups for each in role.grants if each.groups is not None]
             for grant in role.grants:
@@ -129,7 +131,8 @@ class Rights:
                 entries.append(_Entry(sets[grant.set], grant.groups if grant.tags is None else NOBODY))
             # The older form confines a role to groups by naming them beside its rules.
             groups = NOBODY.union(*scoped) if scoped else None
-            entries += [_Entry(rule, groups) for rule in role.rules]
+            entries += [_Entry(rule, groups) for rule in role.rules[:left]]
+            left = max(0, left - len(role.rules))
         return cls(everything, tuple(entries))
 
     def groups(self, call: Call) -> Groups:

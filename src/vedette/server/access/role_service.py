@@ -12,6 +12,7 @@ from vedette.server.access import role_store, store
 from vedette.server.access.permissions import (
     DEVICE_GROUPS,
     EVERYTHING,
+    MAX_RULES,
     METHODS,
     RELEASE_TAGS,
     Grant,
@@ -29,7 +30,6 @@ from vedette.server.times import micros
 
 MAX_ROLES: Final = 500  # of a tenant's own
 MAX_SETS: Final = 15  # permission sets of a role
-MAX_RULES: Final = 100
 MAX_NAMES: Final = 500  # groups or tags of one permission set
 MAX_NAME: Final = 256  # characters
 MAX_DESCRIPTION: Final = 4096
@@ -69,6 +69,8 @@ async def check(tx: Tx, names: Sequence[str], allowed: Caller | None, before: Se
     for name in names:
         if name not in known:
             raise Unacceptable(f"there is no role {name[:MAX_NAME]!r}; `GET .../useradm/roles` lists those there are")
+    if sum(len(known[each].rules) for each in {*names}) > MAX_RULES:
+        raise Unacceptable(f"the roles of a user have at most {MAX_RULES} permissions of paths together")
     if allowed is not None and any(known[each].powerful for each in {*names} ^ {*before} if each in known):
         allowed.require(EVERYTHING)
 

@@ -12,7 +12,9 @@ import pcre2
 
 MAX_PATTERN: Final = 1024  # characters
 MAX_TEXT: Final = 1024
-_LIMIT: Final = "(*LIMIT_MATCH=10000)"  # some milliseconds; a pattern may lower it, never raise it: pcre2pattern(3)
+STEPS: Final = (
+    10_000  # of PCRE for one match, some milliseconds; a pattern may lower it, never raise it: pcre2pattern(3)
+)
 _DELIMITED: Final = re.compile(r"/(.*)/([imsx]*)", re.DOTALL)
 _FLAGS: Final = {"i": pcre2.IGNORECASE, "m": pcre2.MULTILINE, "s": pcre2.DOTALL, "x": pcre2.VERBOSE}
 
@@ -22,11 +24,11 @@ def register(connection: sqlite3.Connection) -> None:
     connection.create_function("vedette_regex", 2, matches, deterministic=True)
 
 
-def matches(pattern: object, text: object) -> bool:
+def matches(pattern: object, text: object, steps: int = STEPS) -> bool:
     """Whether `text` begins with what `pattern` says. A pattern that is wrong, or takes too long, matches nothing."""
     if not isinstance(pattern, str) or not isinstance(text, str):
         return False
-    compiled = _compiled(pattern)
+    compiled = _compiled(pattern, steps)
     if compiled is None:
         return False
     try:
@@ -36,7 +38,7 @@ def matches(pattern: object, text: object) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> pcre2.Pattern | None:
+def _compiled(pattern: str, steps: int) -> pcre2.Pattern | None:
     delimited = _DELIMITED.fullmatch(pattern)
     body, letters = delimited.groups() if delimited else (pattern, "")
     if len(body) > MAX_PATTERN:
@@ -45,6 +47,6 @@ def _compiled(pattern: str) -> pcre2.Pattern | None:
     for letter in letters:
         flags |= _FLAGS[letter]
     try:
-        return pcre2.compile(_LIMIT + body, flags=flags)
+        return pcre2.compile(f"(*LIMIT_MATCH={steps})" + body, flags=flags)
     except (pcre2.PatternError, pcre2.LibraryError):
         return None
