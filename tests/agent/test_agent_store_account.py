@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from real_device import Device, wait_until
 
 from vedette.agent import store as store_module
 from vedette.agent import storefile
+from vedette.agent.states import QUIET, State
 from vedette.agent.store import Store, boot_id
 from vedette.agent.storebounds import Limits
 from vedette.clock import FakeClock
@@ -209,6 +211,29 @@ def test_a_store_that_breaks_is_replaced_and_says_what_it_cost(store: Store) -> 
     assert store.account != old
     assert [each.sequence for each in store.owed(10, 1 << 20)] == [1]
     assert (store.account, 0, 0) in [(gap.account, gap.first, gap.last) for gap in store.gaps()]
+
+
+def test_a_store_too_large_to_be_looked_through_may_be_damaged_where_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the daemon would die of it at each start, for ever."""
+    monkeypatch.setattr(store_module, "CHECK_BYTES", 0)
+    path = tmp_path / "monitor.db"
+    with closing(Store.open(path, owner=True)) as store, store.commit() as tx:
+        tx.save_state("log_a", State(raised=True, alert_name="a", subject=alert("a").subject))
+        account = store.account
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        size = db.execute("PRAGMA page_size").fetchone()[0]
+        page = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'state'").fetchone()[0]
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xa5" * size)
+    with closing(Store.open(path, owner=True)) as store:
+        assert store.state("log_a") == QUIET
+        assert store.checks() == []
+        assert store.account != account
+        assert (store.account, 0, 0) in [(gap.account, gap.first, gap.last) for gap in store.gaps()]
 
 
 def test_an_interrupted_replacement_is_finished(tmp_path: Path) -> None:

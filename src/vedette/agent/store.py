@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from vedette.agent import log, storebounds, storefile
@@ -202,12 +202,12 @@ class Store:
             self._in_commit = False
 
     def position(self, check: str) -> Position | None:
-        row = self._db.execute(
-            'SELECT path, device, inode, offset, line, head, tail, written_ns FROM position WHERE "check" = ?', (check,)
-        ).fetchone()
-        if row is None:
+        found = self._rows(
+            'SELECT path, device, inode, offset, line, head, tail, written_ns FROM position WHERE "check" = ?', check
+        )
+        if not found:
             return None
-        path, device, inode, offset, line, head, tail, written_ns = row
+        path, device, inode, offset, line, head, tail, written_ns = found[0]
         return Position(
             path=path,
             device=_unsigned(device),
@@ -222,13 +222,24 @@ class Store:
     def state(self, check: str) -> "State":
         from vedette.agent import staterecord
 
-        row = self._db.execute('SELECT body FROM state WHERE "check" = ?', (check,)).fetchone()
-        return staterecord.load(None if row is None else row[0])
+        found = self._rows('SELECT body FROM state WHERE "check" = ?', check)
+        return staterecord.load(found[0][0] if found else None)
 
     def checks(self) -> list[str]:
         """Every check of which something is remembered."""
-        rows = self._db.execute('SELECT "check" FROM position UNION SELECT "check" FROM state ORDER BY 1')
+        rows = self._rows('SELECT "check" FROM position UNION SELECT "check" FROM state ORDER BY 1')
         return [row[0] for row in rows]
+
+    def _rows(self, sql: str, *arguments: str) -> list[tuple[Any, ...]]:
+        """What is there; of a file that turns out to be damaged, if it is ours, what is in the one that replaces it."""
+        try:
+            return self._db.execute(sql, arguments).fetchall()
+        except sqlite3.DatabaseError as exc:
+            if not self._owner or self._in_commit or not storefile.is_damage(exc):
+                raise
+            why = str(exc)
+        self._renew(why)
+        return self._db.execute(sql, arguments).fetchall()
 
     def forget(self, check: str) -> None:
         with self.commit() as tx:
@@ -379,8 +390,8 @@ class Store:
                 self._note_gap(1, end, "came to an end with the server that this device had before", dropped=0)
 
     def meta(self, key: str) -> str | None:
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if row is None else row[0]
+        found = self._rows("SELECT value FROM meta WHERE key = ?", key)
+        return found[0][0] if found else None
 
     def metas(self, prefix: str) -> dict[str, str]:
         """All of which the key begins so; `prefix` holds no wildcards of GLOB."""
