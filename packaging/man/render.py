@@ -11,6 +11,7 @@ from typing import Final
 from vedette import __version__
 from vedette.agent.control import COMMANDS
 from vedette.agent.control_subsystems import SUBSYSTEMS
+from vedette.cli import COMMANDS as CLIENT
 
 PAGES: Final = sorted(Path(__file__).parent.glob("*.[18]"))
 ESCAPES: Final = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}
@@ -19,7 +20,7 @@ ESCAPES: Final = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(
 def page(source: Path, version: str = __version__) -> str:
     """The man page, ready for roff."""
     text = source.read_text()
-    for mark, lines in (("COMMANDS", _commands), ("CREATE", _create)):
+    for mark, lines in (("COMMANDS", _commands), ("CREATE", _create), ("CLIENT", _client)):
         text = text.replace(f'.\\" @{mark}@\n', "".join(f"{line}\n" for line in lines()))
     return text.replace("@VERSION@", version)
 
@@ -43,6 +44,13 @@ def _create() -> Iterator[str]:
     for name, subsystem in SUBSYSTEMS.items():
         yield ".TP"
         yield rf"\fB{_roff(name)}\fR {_roff(subsystem.arguments)}"
+
+
+def _client() -> Iterator[str]:
+    for name, (_, text) in CLIENT.items():
+        yield ".TP"
+        yield rf"\fB{_roff(name)}\fR"
+        yield _sentence(text)
 
 
 def _sentence(text: str) -> str:

@@ -53,7 +53,10 @@ def _open(context: Context, device: str | None) -> Iterator[Any]:
     left = context.options.limit
     for each in context.listed(references.SEARCH, body=wanted):
         where = path(MONITOR + "/devices/{}/alerts/latest", each["id"])
-        found = context.client.pages(where, _times(context), limit=left, size=PAGE).items
+        try:
+            found = context.client.pages(where, _times(context), limit=left, size=PAGE).items
+        except NotFound:
+            continue  # gone since it was found
         yield from found
         left = None if left is None else left - len(found)
         if left == 0:

@@ -39,6 +39,8 @@ def set_values(context: Context) -> None:
     given = {**(_file(options.file) if options.file else {}), **dict(pair(each) for each in options.values)}
     if not given and not options.unset and not options.replace:
         raise Usage("say what to set: NAME=VALUE, --file FILE, --unset NAME, or --replace")
+    if not options.deploy and (options.retries or options.wait):
+        raise Usage("--retries and --wait go with --deploy")
     before: dict[str, str] = {}
     if not options.replace:
         try:
