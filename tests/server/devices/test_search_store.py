@@ -148,9 +148,8 @@ def test_devices_that_are_named(server: RealServer, fleet: list[Known]) -> None:
 
 
 def find(server: RealServer, groups: frozenset[str] | None, where: Where, cut: Cut) -> tuple[list[str], int]:
-    rows, total = server.run(
-        server.services.db.read(UserScope(server.tenant.id, groups), search_store.find, where, cut)
-    )
+    scope, everything = UserScope(server.tenant.id, groups), groups is None
+    rows, total = server.run(server.services.db.read(scope, search_store.find, where, cut, everything=everything))
     return [row["id"] for row in rows], total
 
 

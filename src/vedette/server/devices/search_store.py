@@ -15,7 +15,7 @@ from vedette.server.devices.search import Cut, Seek, Where
 from vedette.server.devices.store import DEVICE, NAME
 
 LOOK: Final = 1000  # devices that have a value: so many are looked at each, and more are common
-FEW: Final = 20_000  # devices of some groups and a status: so many are sorted, of more a page is soon found on the way
+FEW: Final = 5_000  # devices of some groups and a status: so many are sorted, of more a page is soon found on the way
 LOOKS: Final = 8  # values that are tried for a rare one
 _WALKS: Final = {
     "device.id": "",
@@ -29,8 +29,12 @@ _ASKED_OF: Final = f"{_SORTED_BY}, device.open_count, device.updated_at, device.
 _NAMED: Final = "{rows:among} {ordered} JOIN device ON device.tenant = :tenant AND device.id = {text:item}"
 
 
-async def find(tx: Tx, where: Where, cut: Cut) -> tuple[list[Row], int]:
-    """The devices that meet `where`, one page in the order of `cut`, and how many there are (0: not counted)."""
+async def find(tx: Tx, where: Where, cut: Cut, *, everything: bool) -> tuple[list[Row], int]:
+    """The devices that meet `where`, one page in the order of `cut`, and how many there are (0: not counted).
+
+    Args:
+        everything: `tx` sees every device of the tenant. Only a hint: what is found does not depend on it.
+    """
     of_groups = await _of_groups(tx, where)
     if not of_groups:
         return [], 0
@@ -39,7 +43,7 @@ async def find(tx: Tx, where: Where, cut: Cut) -> tuple[list[Row], int]:
     params = dict(where.params)
     if (ids := await _rare(tx, where)) is not None:
         among, params["among"] = _NAMED, json.dumps(ids)
-    elif of_groups <= FEW and not where.issues and walk != _OF_GROUP:
+    elif of_groups <= FEW and not (where.issues or walk == _OF_GROUP or (everything and where.of_groups == "TRUE")):
         columns = _ASKED_OF if where.rest or cut.order not in _WALKS else _SORTED_BY
         # With a limit of its own it is found first, by group or status; what is left is small enough to be sorted.
         among = f"(SELECT {columns} FROM device WHERE {{visible}} AND {where.of_groups} LIMIT {FEW}) AS device"

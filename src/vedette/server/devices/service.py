@@ -41,7 +41,8 @@ async def list_devices(services: Services, scope: UserScope, query: DeviceQuery)
     cut = search.Cut(
         limit=query.per_page, offset=(query.page - 1) * query.per_page, order="device.created_at DESC, device.id"
     )
-    rows, total = await services.db.read(scope, search_store.find, search.of_query(query, offline_before), cut)
+    where, everything = search.of_query(query, offline_before), scope.groups is None
+    rows, total = await services.db.read(scope, search_store.find, where, cut, everything=everything)
     return Listing(tuple(DeviceSummary(**_summary(row)) for row in rows), total)
 
 
@@ -66,7 +67,7 @@ async def devices(services: Services, scope: UserScope, where: search.Where, pag
     """Devices with everything about them: those that meet a condition made by `search`."""
 
     async def work(tx: Tx) -> tuple[list[Row], int, list[Row], list[Row]]:
-        rows, total = await search_store.find(tx, where, page)
+        rows, total = await search_store.find(tx, where, page, everything=scope.groups is None)
         ids = [row["id"] for row in rows]
         auth_rows = await store.auth_sets_of(tx, ids) if page.with_auth else []
         return rows, total, auth_rows, await attribute_store.of_devices(tx, ids)
