@@ -62,7 +62,11 @@ class Program:
         )
         listens: Future[None] = Future()
         threading.Thread(target=self._listen, args=[self._process.stderr, listens]).start()
-        listens.result(DEADLINE_S)
+        try:
+            listens.result(DEADLINE_S)
+        except AssertionError:  # it has ended
+            self._process.wait(DEADLINE_S)
+            raise
         return self
 
     def _listen(self, stderr: IO[str], listens: "Future[None]") -> None:
