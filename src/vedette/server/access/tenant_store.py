@@ -53,7 +53,10 @@ async def by_id(tx: Tx, tenant_id: str) -> Row | None:
 
 
 async def accepted_devices(tx: Tx) -> int:
-    total: int = await tx.value("SELECT count(*) FROM device WHERE {visible} AND status = 'accepted'")
+    total: int = await tx.value(
+        "SELECT CAST(coalesce(sum(device.devices), 0) AS bigint) FROM device_count AS device"
+        " WHERE {visible} AND device.status = 'accepted'"
+    )
     return total
 
 
