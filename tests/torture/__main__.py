@@ -21,6 +21,8 @@ from vedette.agent import log
 SHOW_S = 30.0
 EXAMPLES = 50
 """Of each kind of life, for each story."""
+KILLS = 20
+"""Of a server, for each story."""
 
 
 def main(arguments: list[str]) -> int:
@@ -33,7 +35,7 @@ def main(arguments: list[str]) -> int:
     log.configure(level="FATAL")
     begun = shown = time.monotonic()
     end = begun + minutes * 60
-    stories = crashes = lives = 0
+    stories = crashes = lives = kills = 0
     while time.monotonic() < end:
         directory = Path(tempfile.mkdtemp(prefix="vedette-torture-"))
         try:
@@ -42,6 +44,7 @@ def main(arguments: list[str]) -> int:
                 crashes += crash_everywhere(made, events, seed, lambda: time.monotonic() >= end)
             stories += 1
             lives += _lives(seed)
+            kills += _killed_server(directory, seed)
         except BaseException as exc:
             if isinstance(exc, KeyboardInterrupt):
                 shutil.rmtree(directory, ignore_errors=True)
@@ -54,7 +57,10 @@ def main(arguments: list[str]) -> int:
         if time.monotonic() - shown > SHOW_S or time.monotonic() >= end:
             shown = time.monotonic()
             passed = f"{(shown - begun) / 60:5.1f} min"
-            print(f"{passed}: {stories} stories cut off at {crashes} points, {lives} lives of logs", flush=True)
+            print(
+                f"{passed}: {stories} stories cut off at {crashes} points, {lives} lives of logs, {kills} kills",
+                flush=True,
+            )
     print("nothing lost, nothing doubled")
     return 0
 
@@ -69,6 +75,18 @@ def _lives(seed: int) -> int:
     for machine in machines:
         live(machine, examples=EXAMPLES, seed=seed)
     return EXAMPLES * len(machines)
+
+
+def _killed_server(directory: Path, seed: int) -> int:
+    """A fleet reports to a server that is killed again and again."""
+    from test_killed_under_load import kills_under_load
+
+    from vedette.server.settings import Settings
+
+    data = directory / "server"
+    data.mkdir()
+    kills_under_load(Settings(data=data), seed, KILLS)
+    return KILLS
 
 
 if __name__ == "__main__":

@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-for neighbour in ("agent", "server"):
+for neighbour in ("agent", "server", "server/faults"):
     sys.path.append(str(Path(__file__).parents[1] / neighbour))

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from math import inf
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -72,7 +73,7 @@ class ManyLives(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.look_s, many.LOOK_S = many.LOOK_S, 0.0
+        self.paces, (many.LOOK_S, many.LONG_LOOK_S) = (many.LOOK_S, many.LONG_LOOK_S), (0.0, inf)
         self.top = Path(tempfile.mkdtemp(prefix="vedette-"))
         (self.top / DIRECTORIES[0]).mkdir()
         self.number = 0
@@ -223,6 +224,6 @@ class ManyLives(RuleBasedStateMachine):
             written, seen = Counter(self.written), Counter(self.seen)
             assert seen == written, f"missing {written - seen}, too many {seen - written}"
         finally:
-            many.LOOK_S = self.look_s
+            many.LOOK_S, many.LONG_LOOK_S = self.paces
             self.reader.close()
             shutil.rmtree(self.top)

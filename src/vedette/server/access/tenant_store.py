@@ -67,6 +67,11 @@ async def set_device_limit(tx: Tx, limit: int) -> None:
 # --- removal ---------------------------------------------------------------------------------------------------------
 
 _PARTS = (
+    # first what there may be much of for one device, which would go with it in one step
+    "DELETE FROM delivery WHERE id IN (SELECT delivery.id FROM delivery JOIN device ON device.tenant = :tenant"
+    " AND device.id = delivery.device WHERE {visible} AND delivery.tenant = :tenant LIMIT :limit)",
+    "DELETE FROM alert WHERE tenant = :tenant AND (device, id) IN (SELECT alert.device, alert.id FROM alert JOIN device"
+    " ON device.tenant = :tenant AND device.id = alert.device WHERE {visible} AND alert.tenant = :tenant LIMIT :limit)",
     "DELETE FROM device WHERE {visible} AND id IN (SELECT id FROM device WHERE {visible} LIMIT :limit)",
     'DELETE FROM "user" WHERE tenant = :tenant AND id IN (SELECT id FROM "user" WHERE tenant = :tenant LIMIT :limit)',
     "DELETE FROM audit_log WHERE tenant = :tenant AND (at, id) IN"
