@@ -132,6 +132,18 @@ def test_tags_of_others_stay(ann: Vedette, device: FakeDevice) -> None:
         "site": "oslo",
     }
     assert ann("devices", "tag", MAC, "a=b", "--replace", "--json").json()["tags"] == {"a": "b"}
+    words = (
+        "devices",
+        "tag",
+        "--json",
+        MAC,
+        "--remove",
+        "a",
+        "c=d",
+        "--server",
+        ann("whoami", "--json").json()["server"],
+    )
+    assert ann(*words, "e=f").json()["tags"] == {"c": "d", "e": "f"}, "options stand anywhere"
     assert ann("devices", "tag", MAC).status == 2
 
 

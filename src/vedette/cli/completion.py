@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Final
 
-from vedette.cli.main import parser
+from vedette.cli.main import parsers
 
 OF_SERVER: Final = ("server", "tenant", "user", "backup", "restore", "migrate", "demo", "version")
 
@@ -35,7 +35,7 @@ complete -F _vedette vedette
 
 def script() -> str:
     """The whole script."""
-    table = dict(_walk(parser(), ""))
+    table = dict(_walk(parsers()[0], ""))
     table[""] = sorted({*table[""], *OF_SERVER})
     paths = " | \\\n".join(f"            {_quoted(path)}" for path in table if path)
     words = "\n".join(f"        {_quoted(path)}) words={_quoted(' '.join(words))} ;;" for path, words in table.items())

@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
     if any("\udc80" <= char <= "\udcff" for word in argv for char in word):
         print("vedette: what was typed is not UTF-8", file=sys.stderr)
         return USAGE
-    options = parser(argv[:1]).parse_args(argv)
+    options = parse(argv)
     context = Context(options, Output(as_json=options.json, environ=os.environ), os.environ)
     try:
         options.command.run(context)
@@ -44,15 +44,29 @@ def main(argv: Sequence[str]) -> int:
     return OK
 
 
-def parser(names: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
-    """The command line of these commands; only their modules are loaded."""
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """What was typed. Ends the program when it is wrong, or asks for help."""
+    top, leaves = parsers(argv[:1])
+    for words in (1, 2):
+        leaf = leaves.get(tuple(argv[:words]))
+        if leaf is not None:  # with options before, between and behind the other arguments, as people type them
+            return leaf.parse_intermixed_args(argv[words:])
+    return top.parse_args(argv)
+
+
+Leaves = dict[tuple[str, ...], argparse.ArgumentParser]
+
+
+def parsers(names: Sequence[str] = tuple(COMMANDS)) -> tuple[argparse.ArgumentParser, Leaves]:
+    """The command line of these commands, and of each command alone; only their modules are loaded."""
+    leaves: Leaves = {}
     top = argparse.ArgumentParser(prog="vedette", allow_abbrev=False)
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for name in names:
         tree = tree_of(name)
         node = tree[name]
         if isinstance(node, Command):
-            _add(commands, name, node)
+            leaves[(name,)] = _add(commands, name, node)
             continue
         described = COMMANDS[name][1]
         inner = commands.add_parser(
@@ -64,8 +78,8 @@ def parser(names: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
             allow_abbrev=False,
         ).add_subparsers(metavar="ACTION", required=True)
         for action, command in node.items():
-            _add(inner, action, command)
-    return top
+            leaves[(name, action)] = _add(inner, action, command)
+    return top, leaves
 
 
 def tree_of(name: str) -> Tree:
@@ -74,7 +88,7 @@ def tree_of(name: str) -> Tree:
     return tree
 
 
-def _add(commands: Any, name: str, command: Command) -> None:
+def _add(commands: Any, name: str, command: Command) -> argparse.ArgumentParser:
     made: argparse.ArgumentParser = commands.add_parser(
         name,
         help=command.help,
@@ -102,6 +116,7 @@ def _add(commands: Any, name: str, command: Command) -> None:
         "--plain-http", action="store_true", help="send the token over http:// to another machine, for all to read"
     )
     made.set_defaults(command=command)
+    return made
 
 
 def _described(options: Mapping[str, Any]) -> dict[str, Any]:
