@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from fleet_of_two import ALPHA, BETA, World
-from serving import DEVAUTH, EMAIL, RealServer, real_server
+from serving import DEVAUTH, EMAIL, FakeDevice, RealServer, real_server
 
 from vedette.errors import Invalid
 from vedette.server.app import internal_routes, make_internal_app, routes
@@ -205,6 +206,82 @@ def test_tenants_are_known_by_their_token_limited_and_suspended(tmp_path: Any) -
         assert admin.get("/api/management/v1/useradm/users/me").status_code == 200
         assert ask("PUT", status, json={"status": "asleep"}).status_code == 400
         assert ask("PUT", "/tenantadm/tenants/none/status", json={"status": "active"}).status_code == 404
+
+
+def test_attributes_are_told(world: World, ask: Ask) -> None:
+    (alpha,) = world.make(ALPHA)
+    device = f"/inventory/tenants/{world.server.tenant.id}/device/{alpha.id}"
+    own = [{"name": "alerts", "value": True}, {"name": "alert_count", "value": 99}, {"name": "depth", "value": 3}]
+    assert ask("PATCH", f"{device}/attribute/scope/monitor", json=own).status_code == 200
+    mixed = [
+        {"name": "status", "value": "rejected", "scope": "identity"},
+        {"name": "group", "value": BETA, "scope": "system"},
+        {"name": "site", "value": "oslo", "scope": "tags"},
+        {"name": "os", "value": "debian"},
+    ]
+    assert ask("PATCH", f"{device}/attributes", json=mixed).status_code == 200
+    shown = world.client("admin").get(f"/api/management/v1/inventory/devices/{alpha.id}").json()["attributes"]
+    values = {(each["scope"], each["name"]): each["value"] for each in shown}
+    assert values["monitor", "depth"] == 3
+    assert (values["tags", "site"], values["inventory", "os"]) == ("oslo", "debian")
+    assert values["monitor", "alert_count"] != 99
+    assert (values["identity", "status"], values["system", "group"]) == ("accepted", ALPHA)
+    old, new = "Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
+    for since, status in ((old, 412), (new, 200), ("yesterday", 400)):
+        answer = ask("PATCH", f"{device}/attributes", json=[], headers={"If-Unmodified-Since": since})
+        assert answer.status_code == status
+    too_many = [{"name": f"n{each}", "value": 1} for each in range(101)]
+    for path, body, status in (
+        (f"{device}/attribute/scope/nothing", [], 400),
+        (f"{device}/attributes", too_many, 400),
+        (f"{device}/attributes", [{"name": "x", "value": None}], 400),
+        (device.replace(alpha.id, "none") + "/attributes", [], 404),
+        (device.replace(world.server.tenant.id, "none") + "/attributes", [], 404),
+    ):
+        assert ask("PATCH", path, json=body).status_code == status
+
+
+def test_a_device_is_told_of_before_it_comes(world: World, ask: Ask) -> None:
+    path, device_id = f"/inventory/tenants/{world.server.tenant.id}/devices", str(uuid4())
+    mac = [{"name": "mac", "value": "told", "scope": "identity"}]
+    body = {"id": device_id, "attributes": [*mac, {"name": "os", "value": "debian"}]}
+    assert ask("POST", path, json=body).status_code == 201
+    admin = world.client("admin")
+    assert admin.get(f"{DEVAUTH}/devices/{device_id}").json()["status"] == "noauth"
+    for again, status in ((body, 409), ({**body, "id": str(uuid4())}, 409), ({"id": "x", "attributes": mac}, 400),
+                          ({"id": str(uuid4())}, 400)):  # fmt: skip
+        assert ask("POST", path, json=again).status_code == status
+    device = FakeDevice(world.server, {"mac": "told"}, tenant_token=world.server.tenant.token)
+    assert device.request().status_code == 401
+    found = admin.get(f"{DEVAUTH}/devices/{device_id}").json()
+    assert (found["status"], len(found["auth_sets"])) == ("pending", 1)
+
+
+def test_other_programs_write_into_the_audit_log(world: World, ask: Ask) -> None:
+    path = f"/auditlogs/tenants/{world.server.tenant.id}/logs"
+    entry: dict[str, Any] = {
+        "actor": {"id": "u-1", "type": "user", "email": "Zoe@example.com"},
+        "action": "open_terminal",
+        "object": {"id": "d-1", "type": "device", "device": {"id": "d-1", "identity_data": "{}"}},
+        "change": "x" * 100_000,
+        "meta": {"session_id": ["s"]},
+    }
+    assert ask("POST", path, json=entry).status_code == 201
+    logs = "/api/management/v1/auditlogs/logs"
+    (shown,) = world.client("admin").get(logs, params={"actor_email": "zoe@example.com"}).json()
+    assert (shown["action"], shown["object"]) == ("open_terminal", entry["object"])
+    assert len(shown["change"]) < 70_000
+    for change, status in (
+        ({"time": "2001-01-01T00:00:00Z"}, 400),
+        ({"time": "9999-01-01T00:00:00Z"}, 400),
+        ({"object": {"id": 5, "type": "device"}}, 400),
+        ({"object": {"id": "5", "type": "device", "device": "x"}}, 400),
+        ({"action": "a\nb"}, 400),
+        ({"actor": {"id": "\0", "type": "user"}}, 400),
+    ):
+        assert ask("POST", path, json={**entry, **change}).status_code == status
+    assert ask("POST", "/auditlogs/tenants/none/logs", json=entry).status_code == 404
+    assert world.client("admin").post(INTERNAL + path, json=entry).status_code == 404, "not on the public port"
 
 
 def test_tokens_of_devices_are_killed(world: World, ask: Ask) -> None:

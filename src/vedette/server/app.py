@@ -27,6 +27,7 @@ from vedette.server.alerts import api as alerts_api
 from vedette.server.alerts import internal_api as alerts_internal_api
 from vedette.server.alerts import pages as alerts_pages
 from vedette.server.audit import api as audit_api
+from vedette.server.audit import internal_api as audit_internal_api
 from vedette.server.audit import service as audit
 from vedette.server.configuration import api as configuration_api
 from vedette.server.configuration import internal_api as configuration_internal_api
@@ -76,6 +77,7 @@ def internal_routes() -> list[BaseRoute]:
     """Every route of the internal listener."""
     return [
         *HEALTH,
+        *audit_internal_api.ROUTES,
         *access_internal_api.ROUTES,
         *devices_internal_api.ROUTES,
         *deployments_internal_api.ROUTES,

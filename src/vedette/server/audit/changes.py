@@ -23,12 +23,12 @@ def diff(name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] |
     lines = list(unified_diff(old, new, f"a/{name}", f"b/{name}", n=1, lineterm=""))
     if not lines and before != after:
         lines = [f"--- a/{name}", f"+++ b/{name}", "a hidden value was changed"]
-    return _cut("\n".join(lines))
+    return cut("\n".join(lines))
 
 
 def document(value: Any) -> str:
     """`value` as JSON; what sounds secret is hidden."""
-    return _cut(json.dumps(masked(value), ensure_ascii=False, sort_keys=True))
+    return cut(json.dumps(masked(value), ensure_ascii=False, sort_keys=True))
 
 
 def masked(value: Any) -> Any:
@@ -55,6 +55,7 @@ def _lines(state: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """What a database takes, and not more than one entry may have."""
     text = text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")  # no database takes these
     return text if len(text) <= MAX_CHANGE else text[: MAX_CHANGE - 20] + "\n... (cut)"

@@ -14,10 +14,10 @@ from itertools import count
 from typing import Any, Final
 from uuid import uuid4
 
-from vedette.errors import VedetteError
+from vedette.errors import Invalid, NotFound, VedetteError
 from vedette.server import ageing
 from vedette.server.audit import store
-from vedette.server.audit.changes import diff, document
+from vedette.server.audit.changes import cut, diff, document
 from vedette.server.caller import Caller
 from vedette.server.db import SYSTEM, Row, Tx, UserScope
 from vedette.server.listing import Listing
@@ -27,6 +27,7 @@ from vedette.server.times import datetime_of, micros
 __all__ = ["COMMAND_LINE", "Actor", "Entry", "Thing", "Who", "diff", "document", "record", "record_many"]
 
 KEPT: Final = timedelta(days=365)
+AHEAD: Final = timedelta(days=1)  # how far the clock of another program may be
 FORGET_AT_ONCE: Final = 500  # entries in one transaction; others want the database too
 BREATH_S: Final = 0.05
 EXPORT_AT_ONCE: Final = 500
@@ -121,26 +122,45 @@ async def record_many(
     """As `record`, for several things at once, each with its change."""
     actor = who if isinstance(who, Actor) else Actor("user", who.user_id, who.email)
     at = micros(services.clock.now())
-    await store.add(
-        tx,
-        [
-            {
-                "tenant": tenant_id,
-                "at": at,
-                "id": f"{next(_order):016x}-{uuid4().hex}",
-                "action": action,
-                "actor_type": actor.type,
-                "actor_id": actor.id,
-                "actor_email": actor.email,
-                "object_type": thing.type,
-                "object_id": thing.id,
-                "object_name": thing.name,
-                "object": json.dumps(thing.detail),
-                "change": change,
-            }
-            for thing, change in things
-        ],
-    )
+    entries = [{"tenant": tenant_id, **_values(actor, action, thing, change, at)} for thing, change in things]
+    await store.add(tx, entries)
+
+
+async def take_over(services: Services, tenant_id: str, entry: Entry) -> None:
+    """Keep what another program of this machine says has happened.
+
+    Raises:
+        Invalid: it is to happen tomorrow, or is too old to be kept.
+        NotFound: no such tenant.
+    """
+    now = services.clock.now()
+    if not now - KEPT <= entry.at <= now + AHEAD:
+        raise Invalid(f"time: give one of the last {KEPT.days} days")
+    values = _values(entry.actor, entry.action, entry.object, cut(entry.change), micros(entry.at))
+
+    async def work(tx: Tx) -> None:
+        if not await store.tenant_exists(tx):
+            raise NotFound("tenant not found")
+        await store.add(tx, [{"tenant": tenant_id, **values}])
+
+    await services.db.write(UserScope(tenant_id), work)
+
+
+def _values(actor: Actor, action: str, thing: Thing, change: str, at: int) -> dict[str, Any]:
+    """The columns of an entry."""
+    return {
+        "at": at,
+        "id": f"{next(_order):016x}-{uuid4().hex}",
+        "action": action,
+        "actor_type": actor.type,
+        "actor_id": actor.id,
+        "actor_email": actor.email,
+        "object_type": thing.type,
+        "object_id": thing.id,
+        "object_name": thing.name,
+        "object": json.dumps(thing.detail),
+        "change": change,
+    }
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

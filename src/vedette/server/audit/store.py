@@ -33,6 +33,10 @@ async def add(tx: Tx, entries: Iterable[Mapping[str, object]]) -> None:
     )
 
 
+async def tenant_exists(tx: Tx) -> bool:
+    return await tx.value("SELECT 1 FROM tenant WHERE id = :tenant") is not None
+
+
 async def find(tx: Tx, filters: Mapping[str, object], *, ascending: bool, limit: int, offset: int) -> list[Row]:
     """Entries by time."""
     order = "at, id" if ascending else "at DESC, id DESC"

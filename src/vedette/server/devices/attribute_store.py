@@ -101,15 +101,20 @@ async def clear(tx: Tx, device_id: str, scope: str) -> None:
     )  # fmt: skip
 
 
-async def set_tags(tx: Tx, device_id: str, rows: Iterable[Mapping[str, object]], now: int) -> None:
-    """Write tags of a device that the caller has been seen to see."""
+async def set_scope(tx: Tx, device_id: str, scope: str, rows: Iterable[Mapping[str, object]], now: int) -> None:
+    """Write attributes of a device that the caller has been seen to see."""
     await tx.many(
         "INSERT INTO attribute (tenant, device, scope, name, value, description, updated_at)"
-        " VALUES (:tenant, :of, 'tags', :name, :value, :description, :now)"
+        " VALUES (:tenant, :of, :scope, :name, :value, :description, :now)"
         " ON CONFLICT (tenant, device, scope, name)"
         " DO UPDATE SET value = excluded.value, description = excluded.description, updated_at = excluded.updated_at",
-        [{**row, "of": device_id, "now": now} for row in rows],
+        [{**row, "of": device_id, "scope": scope, "now": now} for row in rows],
     )
+
+
+async def touch(tx: Tx, device_id: str, now: int) -> None:
+    """Something about a device has changed."""
+    await tx.execute("UPDATE device SET updated_at = :now WHERE {visible} AND id = :id", id=device_id, now=now)
 
 
 async def set_group(tx: Tx, device_id: str, group: str | None) -> int:

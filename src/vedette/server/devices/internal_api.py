@@ -1,6 +1,9 @@
 """What other programs of this machine ask about devices; behind the internal listener, without a token."""
 
-from typing import Final
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
@@ -10,7 +13,8 @@ from vedette.errors import Invalid, NotFound, Unauthenticated
 from vedette.server.access import tenant_service
 from vedette.server.access.internal_api import forwarded, internal_caller
 from vedette.server.db import UserScope
-from vedette.server.devices import api, service, sessions
+from vedette.server.devices import api, service, sessions, told
+from vedette.server.devices.inventory import Reported
 from vedette.server.http import decode, json_response, public_route, services
 from vedette.server.http.routes import bearer
 
@@ -30,6 +34,22 @@ class DeviceBody(msgspec.Struct):
     """A device whose status is told; further keys do not count."""
 
     id: str
+
+
+class ToldBody(msgspec.Struct):
+    """An attribute of a device; its scope where the path does not name it."""
+
+    name: str
+    value: Any
+    scope: str = "inventory"
+    description: str | None = None
+
+
+class NewDeviceBody(msgspec.Struct):
+    """A device that nobody has seen yet; further keys do not count."""
+
+    id: str
+    attributes: list[ToldBody] | None = None
 
 
 def _scope(request: Request) -> UserScope:
@@ -109,6 +129,46 @@ async def statuses(request: Request) -> Response:
     return Response()
 
 
+async def patch_attributes(request: Request) -> Response:
+    """Attributes of one scope, which the path names, or of the scope that each names."""
+    use, path = services(request), request.path_params
+    given = _told(await decode(request, list[ToldBody]), path.get("scope"))
+    await told.merge(use, internal_caller(path["tenant"]), path["device"], given, _since(request))
+    return Response()
+
+
+async def add_device(request: Request) -> Response:
+    body = await decode(request, NewDeviceBody)
+    caller = internal_caller(request.path_params["tenant"])
+    made = await told.add(services(request), caller, body.id, _told(body.attributes or ()))
+    return Response(status_code=201, headers={"Location": f"devices/{made}"})
+
+
+def _told(given: Sequence[ToldBody], scope: str | None = None) -> dict[str, list[Reported]]:
+    """By scope; without what the server knows by itself."""
+    out: dict[str, list[Reported]] = {}
+    if scope is not None:
+        told.check_scope(scope)
+    for each in given:
+        told.check_scope(where := scope or each.scope)
+        if not told.is_own(where, each.name):
+            reported = Reported(name=each.name, value=each.value, description=each.description)
+            out.setdefault(where, []).append(reported)
+    return out
+
+
+def _since(request: Request) -> datetime | None:
+    """The header If-Unmodified-Since. Source: RFC 9110, section 13.1.4."""
+    text = request.headers.get("if-unmodified-since")
+    if text is None:
+        return None
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        raise Invalid(f"If-Unmodified-Since: {text[:50]!r} is no date of HTTP") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
 ROUTES: Final = [
     public_route(f"{DEVAUTH}/tokens/verify", {"GET": verify, "POST": verify}),
     public_route(f"{DEVAUTH}/tokens", {"DELETE": delete_tokens}),
@@ -118,6 +178,11 @@ ROUTES: Final = [
     public_route(f"{DEVAUTH}/tenants/{{tenant}}/devices", {"GET": list_devices}),
     public_route(f"{DEVAUTH}/tenants/{{tenant}}/devices/count", {"GET": count_devices}),
     public_route(f"{DEVAUTH}/tenants/{{tenant}}/devices/{{device}}/status", {"GET": device_status}),
+    public_route(
+        f"{INVENTORY}/tenants/{{tenant}}/device/{{device}}/attribute/scope/{{scope}}", {"PATCH": patch_attributes}
+    ),
+    public_route(f"{INVENTORY}/tenants/{{tenant}}/device/{{device}}/attributes", {"PATCH": patch_attributes}),
+    public_route(f"{INVENTORY}/tenants/{{tenant}}/devices", {"POST": add_device}),
     public_route(f"{INVENTORY}/tenants/{{tenant}}/devices/status/{{status}}", {"POST": statuses}),
     public_route(f"{INVENTORY}/tenants/{{tenant}}/devices/{{device}}/groups", {"GET": groups}),
     public_route(f"{INVENTORY}/tenants/{{tenant}}/devices/{{device}}/reindex", {"POST": reindex}),

@@ -156,7 +156,7 @@ async def set_tags(
             {"name": each.name, "value": encoded(each.value), "description": each.description}
             for each in wanted.values()
         ]
-        await attribute_store.set_tags(tx, device_id, values, now)
+        await attribute_store.set_scope(tx, device_id, "tags", values, now)
         before = {row["name"]: row["value"] for row in rows}
         after = ({} if replace else before) | {name: encoded(each.value) for name, each in wanted.items()}
         thing = audit.device(device_id, device["identity"])
