@@ -206,3 +206,19 @@ def test_nothing_is_left_of_a_tenant_that_was_removed(server: RealServer, provid
 async def _users(tx: Tx) -> int:
     count: int = await tx.value('SELECT count(*) FROM "user" WHERE tenant = :tenant')
     return count
+
+
+def test_a_name_that_another_tenant_has(provider: httpx.Client, child: str) -> None:
+    assert provider.put(f"{TENANTS}/{child}/child", json={"name": "default"}).status_code == 409
+    assert provider.get(f"{TENANTS}/{child}").json()["name"] == "child"
+
+
+def test_how_many_devices_a_tenant_has_is_for_who_sees_them_all(server: RealServer, admin: httpx.Client) -> None:
+    north = {"name": "ReadDevices", "scope": {"type": "DeviceGroups", "value": ["north"]}}
+    role = {"name": "north", "permission_sets_with_scope": [north]}
+    assert admin.post("/api/management/v2/useradm/roles", json=role).status_code == 201
+    shown = []
+    for number, roles in enumerate([(OBSERVER,), ("north",), ()]):
+        server.add_user(f"u{number}@example.com", roles=roles)
+        shown.append("device_count" in server.client(server.login(f"u{number}@example.com")).get(OWN).json())
+    assert shown == [True, False, False]

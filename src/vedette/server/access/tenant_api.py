@@ -86,7 +86,7 @@ class ExistsAnswer(TypedDict):
 async def own_tenant(request: Request, caller: Caller) -> Response:
     use = services(request)
     tenant = await tenants.own_tenant(use, caller.scope)
-    return json_response(_dump(tenant, await tenant_service.device_count(use, caller.scope)))
+    return json_response(_dump(tenant, await tenant_service.device_count(use, caller)))
 
 
 @operation("List the tenants of a service provider", query=PAGED, answers=paged_list(TenantAnswer))

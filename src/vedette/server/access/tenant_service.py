@@ -12,7 +12,7 @@ from uuid import uuid4
 from vedette.errors import Conflict, Denied, Invalid, NotFound, Unacceptable, Unauthenticated, VedetteError
 from vedette.server.access import password_reset, role_service, service, store, tenant_store, tenants, user_tokens
 from vedette.server.access.passwords import check_rules
-from vedette.server.access.permissions import FORBIDDEN
+from vedette.server.access.permissions import FORBIDDEN, SEE_DEVICES
 from vedette.server.access.permissions_table import ROLES
 from vedette.server.access.roles import ADMIN
 from vedette.server.access.signer import LIFETIME_S
@@ -43,9 +43,12 @@ class NewTenant:
     users: Sequence[tuple[str, str]] = ()  # e-mail addresses of the provider's own users, and their roles there
 
 
-async def device_count(services: Services, scope: UserScope) -> int:
-    """How many devices of the whole tenant are accepted."""
-    return await services.db.read(UserScope(scope.tenant, None), tenant_store.accepted_devices)
+async def device_count(services: Services, caller: Caller) -> int | None:
+    """How many devices of the whole tenant are accepted; None: the caller does not see them all."""
+    if not caller.may(SEE_DEVICES):
+        return None
+    seen = caller.within(SEE_DEVICES).scope
+    return None if seen.groups is not None else await services.db.read(seen, tenant_store.accepted_devices)
 
 
 async def of_token(services: Services, token: str) -> Tenant:
@@ -158,11 +161,10 @@ async def change_child(
         tenants.check_tenant_name(name)
     new_name, limit = name or before.name, before.device_limit if device_limit is None else device_limit
     _check_limit(limit)
-    if await services.db.read(SYSTEM, tenant_store.name_taken, new_name, tenant_id):
-        raise Conflict(f"there is a tenant {new_name!r} already")
 
     async def work(tx: Tx) -> None:
-        await tenant_store.change(tx, tenant_id, new_name, limit)
+        if not await tenant_store.change(tx, tenant_id, new_name, limit):
+            raise Conflict(f"there is a tenant {new_name!r} already")
         was = {"name": before.name, "device_limit": before.device_limit}
         change = audit.diff("tenant", was, {"name": new_name, "device_limit": limit})
         await audit.record(tx, services, caller, "update", audit.tenant(tenant_id, new_name), change)

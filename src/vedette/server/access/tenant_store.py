@@ -21,17 +21,14 @@ async def child(tx: Tx, tenant_id: str) -> Row | None:
     return await tx.one(f"{_TENANT} WHERE parent = :tenant AND id = :id", id=tenant_id)
 
 
-async def change(tx: Tx, tenant_id: str, name: str, device_limit: int) -> None:
-    """A child of this tenant, whose new name is known to be free."""
-    await tx.execute(
-        "UPDATE tenant SET name = :name, device_limit = :limit WHERE parent = :tenant AND id = :id",
+async def change(tx: Tx, tenant_id: str, name: str, device_limit: int) -> bool:
+    """A child of this tenant. False: the name is taken, or there is no such child any more."""
+    changed = await tx.execute(
+        "UPDATE tenant SET name = :name, device_limit = :limit WHERE parent = :tenant AND id = :id"
+        " AND NOT EXISTS (SELECT 1 FROM tenant AS other WHERE other.name = :name AND other.id != :id)",
         id=tenant_id, name=name, limit=device_limit,
     )  # fmt: skip
-
-
-async def name_taken(tx: Tx, name: str, tenant_id: str) -> bool:
-    """By another tenant than this one. Runs as the system."""
-    return await tx.value("SELECT 1 FROM tenant WHERE name = :name AND id != :id", name=name, id=tenant_id) is not None
+    return changed == 1
 
 
 async def set_status(tx: Tx, tenant_id: str, status: str) -> bool:
