@@ -131,6 +131,11 @@ def reset(context: Context) -> None:
     context.out.done("if there is such a user, a mail with a link is on its way", {"email": context.options.email})
 
 
+def verify(context: Context) -> None:
+    context.client.call("POST", f"{USERADM}/auth/verify-email/start", body={"email": context.options.email})
+    context.out.done("if there is such a user, a mail with a link is on its way", {"email": context.options.email})
+
+
 def _id(context: Context) -> str:
     """By id or address; `me` is who is logged in."""
     text: str = context.options.user
@@ -210,6 +215,12 @@ TREE: Final[Tree] = {
             run=reset,
             arguments=(arg("email", metavar="ADDRESS", help="address of the user"),),
             examples=("vedette users reset bob@example.com",),
+        ),
+        "verify": Command(
+            help="mail a link to prove that an address is one's own; a second factor needs it",
+            run=verify,
+            arguments=(arg("email", metavar="ADDRESS", help="address of the user"),),
+            examples=("vedette users verify ann@example.com",),
         ),
         "exists": Command(
             help="tell whether an address belongs to a user",
