@@ -30,6 +30,7 @@ from vedette.agent.follow.pathwatch import steps
 from vedette.agent.follow.position import Position
 from vedette.agent.follow.rest import Awake
 from vedette.agent.loop import Loop
+from vedette.errors import Unavailable
 
 KEY = "log_a"
 
@@ -590,3 +591,16 @@ def test_when_no_more_files_can_be_open_the_others_come_later(
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert here.wait()
     assert here.drain() == ["1"]
+
+
+def test_a_kernel_without_queues_for_us_is_told_in_a_sentence() -> None:
+    loop = Loop()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.close(lowest := os.open("/dev/null", os.O_RDONLY))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        with pytest.raises(Unavailable, match="max_user_instances"):
+            Inotify(loop)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        loop.close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from vedette.agent import log
 from vedette.agent.loop import Loop
+from vedette.errors import Unavailable
 
 if TYPE_CHECKING:
     from vedette.agent.follow.pathwatch import Way
@@ -61,12 +62,22 @@ class Listener(Protocol):
 
 
 class Inotify:
-    """One kernel queue. The kernel gives each file one watch; those who want it share it here."""
+    """One kernel queue. The kernel gives each file one watch; those who want it share it here.
+
+    Raises:
+        Unavailable: the kernel has no more queues for us.
+    """
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = self._call(self._libc.inotify_init1, os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            self._fd = self._call(self._libc.inotify_init1, os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as exc:
+            raise Unavailable(
+                f"the kernel will tell of no changes of files ({exc.strerror});"
+                " raise fs.inotify.max_user_instances or the limit of open files"
+            ) from exc
         self._wanted: dict[int, Listener | tuple[Listener, ...]] = {}  # mostly one, which is to cost nothing
         self._calls: dict[object, _Call] = {}
         self.ways: dict[str, Way] = {}  # kept for `pathwatch`: there is one queue, and one way to a directory
