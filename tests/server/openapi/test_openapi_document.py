@@ -12,6 +12,7 @@ import pytest
 from serving import RealServer
 
 from vedette.server.app import described, hot_paths, routes
+from vedette.server.openapi import reading
 from vedette.server.openapi.__main__ import text
 from vedette.server.openapi.document import Entry, entries, permission_sets, refusals
 
@@ -115,6 +116,29 @@ def test_people_read_it_without_being_logged_in(server: RealServer) -> None:
     assert len(re.findall(r'id="([^"]+)"', answer.text)) == len(anchors)
     assert "<script>" not in answer.text
     assert "style=" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [
+        ({"type": "string"}, "text"),
+        ({"type": "string", "format": "date-time"}, "time"),
+        ({"type": "integer", "format": "unix-time", "minimum": 0}, "unix time in seconds"),
+        ({"type": "integer", "minimum": 1, "maximum": 500}, "integer, from 1 to 500"),
+        ({"type": "array", "items": {"type": "string"}, "maxItems": 3}, "list of text, at most 3"),
+        ({"type": "object", "additionalProperties": {"type": "boolean"}}, "object of boolean"),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "text or null"),
+        ({"enum": ["<b>", "c"]}, "<code>&lt;b&gt;</code> or <code>c</code>"),
+        ({"$ref": "#/components/schemas/UserAnswer"}, '<a href="#type-UserAnswer">UserAnswer</a>'),
+        ({}, "anything"),
+    ],
+)
+def test_types_are_told_in_a_few_words(schema: dict[str, Any], shown: str) -> None:
+    assert reading.kind_of(schema) == shown
+
+
+def test_code_stands_between_backticks() -> None:
+    assert reading.marked("`a<b`: <i>") == "<code>a&lt;b</code>: &lt;i&gt;"
 
 
 def test_pages_lead_to_it(server: RealServer, admin: Any) -> None:
