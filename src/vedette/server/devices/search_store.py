@@ -15,7 +15,7 @@ from vedette.server.devices.search import Cut, Seek, Where
 from vedette.server.devices.store import DEVICE, NAME
 
 LOOK: Final = 1000  # devices that have a value: so many are looked at each, and more are common
-FEW: Final = 5_000  # devices of some groups and a status: so many are sorted, of more a page is soon found on the way
+FEW: Final = 10_000  # devices of some groups and a status: so many are sorted, of more a page is soon found on the way
 LOOKS: Final = 8  # values that are tried for a rare one
 _WALKS: Final = {
     "device.id": "",
@@ -51,7 +51,7 @@ async def find(tx: Tx, where: Where, cut: Cut, *, everything: bool) -> tuple[lis
     if cut.counted:
         if not where.rest:
             total = of_groups
-        elif among == "device" and where.rest == len(where.seeks) == 1 and where.of_groups == "TRUE":
+        elif among == "device" and everything and where.rest == len(where.seeks) == 1 and where.of_groups == "TRUE":
             total = await _have(tx, where.seeks[0], params)
         else:
             total = await tx.value(f"SELECT count(*) FROM {among} WHERE {{visible}} AND {where.sql}", **params)
