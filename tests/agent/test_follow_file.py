@@ -604,3 +604,16 @@ def test_a_kernel_without_queues_for_us_is_told_in_a_sentence() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         loop.close()
+
+
+def test_who_leaves_wakes_no_file_that_rests(log: Path, reader: Reader) -> None:
+    append(log, "1\n")
+    reader.drain()
+    reader.source.subscribe("log_b", None)
+    reader.drain()
+    assert reader.source._rest is not None
+    reader.source.unsubscribe("log_b")
+    assert reader.source._rest is not None
+    assert reader.source.position("log_b") is None
+    append(log, "2\n")
+    assert [read.keys for read in reader.source.step()] == [{KEY}]
