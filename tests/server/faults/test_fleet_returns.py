@@ -10,8 +10,8 @@ import pytest
 from fleet import Fleet, Program
 from vedette.server.settings import Settings
 
-DEVICES = 1200
-FILES = 512  # fewer than devices
+DEVICES = 700
+FILES = 384  # fewer than devices
 
 
 def test_all_that_was_reported_arrives(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from fleet import Fleet, Program
 from vedette.server.settings import Settings
 
 DEVICES = 24
-KILLS = 6
+KILLS = 4
 
 
 @pytest.mark.parametrize("seed", [1])
