@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: help setup demo test torture check bench screenshots lock deb docs clean
 
 help:           ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: $(VENV)/.ready  ## .venv with everything; quick when nothing changed
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import pty
 import re
 import signal
 import socket
@@ -10,7 +11,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -183,6 +184,33 @@ def test_a_password_that_is_missing_or_short(tmp_path: Path) -> None:
     one_sentence(vedette(*words), "standard input has no password")
     one_sentence(vedette(*words, stdin="short\n"), "minimum 8")
     assert vedette("user", "list", "--data", str(tmp_path)).stdout == ""
+
+
+def test_a_terminal_is_asked_for_the_password_and_does_not_show_it(tmp_path: Path) -> None:
+    vedette("tenant", "create", "t", "--data", str(tmp_path))
+    words = ["user", "create", EMAIL, "--tenant", "t", "--password-stdin", "--data", str(tmp_path)]
+    assert "the two passwords differ" in typed(words, PASSWORD, "another one")
+    assert vedette("user", "list", "--data", str(tmp_path)).stdout == ""
+    screen = typed(words, PASSWORD, PASSWORD)
+    assert f"created user {EMAIL}" in screen
+    assert PASSWORD not in screen
+
+
+def typed(words: list[str], *answers: str) -> str:
+    """What a terminal shows while a command runs on it; an answer is typed when the next question is there."""
+    screen, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vedette", *words], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    seen, left = "", list(answers)
+    with os.fdopen(screen, "r+b", buffering=0) as opened, suppress(OSError):  # EIO: the other side is closed
+        while block := opened.read(1024):
+            seen += block.decode()
+            if left and seen.endswith(": "):
+                opened.write(left.pop(0).encode() + b"\n")
+    process.wait(DEADLINE_S)
+    return seen
 
 
 def test_what_is_no_text_is_refused_in_a_sentence(tmp_path: Path) -> None:

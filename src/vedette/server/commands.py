@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import getpass
 import json
 import logging
 import os
@@ -113,7 +114,10 @@ def _parser() -> argparse.ArgumentParser:
     user.add_argument("--tenant", required=True, metavar="NAME")
     user.add_argument("--role", action="append", metavar="ROLE", help=f"may be repeated; without, {ADMIN}")
     user.add_argument(
-        "--password-stdin", action="store_true", required=True, help="read the password from standard input"
+        "--password-stdin",
+        action="store_true",
+        required=True,
+        help="read the password from standard input; a terminal is asked for it",
     )
     listed = _command(users, "list", "print the users of every tenant", _list_users)
     listed.add_argument("--json", action="store_true", help="print JSON")
@@ -202,13 +206,27 @@ async def _list_users(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _read_password() -> str:
-    """The first line of standard input, without its end."""
+    """The first line of standard input, without its end; on a terminal it is asked for. Raises Invalid."""
+    if sys.stdin.isatty():
+        return _ask_password()
     try:
         password = sys.stdin.buffer.readline(4096).decode().rstrip("\r\n")
     except UnicodeDecodeError as exc:
         raise Invalid("--password-stdin: what stands on standard input is not UTF-8") from exc
     if not password:
         raise Invalid("--password-stdin: standard input has no password")
+    return password
+
+
+def _ask_password() -> str:
+    try:
+        password = getpass.getpass("Password: ")
+        if not password:
+            raise Invalid("no password was given")
+        if getpass.getpass("Once more: ") != password:
+            raise Invalid("the two passwords differ")
+    except (EOFError, UnicodeDecodeError) as exc:
+        raise Invalid("no password was given") from exc
     return password
 
 

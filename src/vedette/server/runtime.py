@@ -65,9 +65,8 @@ async def serve(settings: Settings) -> None:
             stack.callback(loop.remove_signal_handler, number)
         host, port = listener.getsockname()[:2]
         scheme = "https" if settings.tls_cert else "http"
-        log.info(
-            "listening on %s://%s:%d, data in %s", scheme, f"[{host}]" if ":" in host else host, port, settings.data
-        )
+        where = "the database of the settings" if settings.database else settings.data
+        log.info("listening on %s://%s:%d, data in %s", scheme, f"[{host}]" if ":" in host else host, port, where)
         await server.serve(sockets=[listener])
         log.info("stopped")
 
