@@ -143,3 +143,15 @@ def test_the_log_knows_the_name_and_not_the_token(server: RealServer, admin: htt
     assert "nightly" in entries[1]["change"]
     assert token not in str(entries)
     assert personal_tokens.MAX_TOKENS == 10
+
+
+def test_a_token_that_leaks_does_not_live_on_in_others(server: RealServer, admin: httpx.Client) -> None:
+    """Nor does it turn off what keeps whoever has it from logging in."""
+    program = server.client(make(admin, expires_in=60))
+    for answer in (
+        program.post(TOKENS, json={"name": "for ever"}),
+        program.post(f"{ME}/2fa/disable"),
+    ):
+        assert (answer.status_code, answer.json()["error"]) == (403, personal_tokens.SESSION_ONLY)
+    assert [each["name"] for each in admin.get(TOKENS).json()] == ["ci"]
+    assert admin.post(f"{ME}/2fa/disable").status_code == 200

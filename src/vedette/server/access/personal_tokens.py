@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
-from vedette.errors import Conflict, Invalid, NotFound, Unacceptable, VedetteError
+from vedette.errors import Conflict, Denied, Invalid, NotFound, Unacceptable, VedetteError
 from vedette.server.access import personal_tokens_store as store
 from vedette.server.access import user_tokens
 from vedette.server.audit import service as audit
@@ -19,6 +19,7 @@ from vedette.server.times import datetime_of, micros
 
 MAX_TOKENS: Final = 10
 MAX_LIFETIME_S: Final = 31_536_000  # a year
+SESSION_ONLY: Final = "this is not done with a personal access token; log in"
 USED_EXACT_TO: Final = timedelta(minutes=5)
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,255}")
 
@@ -48,6 +49,7 @@ async def create(services: Services, caller: Caller, name: str, expires_in_s: in
         Invalid: no name, or a longer life than a year.
         Conflict: the caller has one of this name.
         Unacceptable: he has as many as anybody may have.
+        Denied: he speaks through such a token: else one that leaks lives on in others after its end.
     """
     if not _NAME.fullmatch(name) or not name.strip():
         raise Invalid("name: give 1 to 255 printable characters")
@@ -57,6 +59,7 @@ async def create(services: Services, caller: Caller, name: str, expires_in_s: in
     expires = now + timedelta(seconds=expires_in_s) if expires_in_s else None
 
     async def work(tx: Tx) -> None:
+        await require_session(tx, caller)
         held = await store.of_user(tx, caller.user_id)
         if any(row["name"] == name for row in held):
             raise Conflict("there is a personal access token with this name already")
@@ -72,6 +75,12 @@ async def create(services: Services, caller: Caller, name: str, expires_in_s: in
     return user_tokens.sign(
         services, tenant=tenant, user_id=caller.user_id, token_id=token_id, now=now, expires=expires
     )
+
+
+async def require_session(tx: Tx, caller: Caller) -> None:
+    """For what a program has no business with. Raises Denied for a caller who speaks through one of these tokens."""
+    if any(row["id"] == caller.session for row in await store.of_user(tx, caller.user_id)):
+        raise Denied(SESSION_ONLY)
 
 
 async def remove(services: Services, caller: Caller, token_id: str) -> None:

@@ -13,6 +13,7 @@ import pyotp
 import segno
 
 from vedette.errors import Denied, Invalid, NotFound, Unauthenticated
+from vedette.server.access import personal_tokens
 from vedette.server.access import second_factor_store as store
 from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
@@ -59,9 +60,12 @@ async def disable(services: Services, caller: Caller, user_id: str) -> None:
 
     Raises:
         NotFound: no such user.
+        Denied: the caller speaks through a token that he has made for a program.
     """
 
     async def work(tx: Tx) -> None:
+        if user_id == caller.user_id:
+            await personal_tokens.require_session(tx, caller)
         address = await store.email(tx, user_id)
         if address is None:
             raise NotFound("user not found")
