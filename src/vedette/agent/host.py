@@ -12,12 +12,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from vedette.agent import log
 from vedette.agent.loop import Loop
 from vedette.agent.process import READ_BYTES, OnEnd, OnOutput, Process, start_time
 from vedette.clock import Clock, SystemClock
 from vedette.errors import Unavailable
+
+USUAL_SIGNALS: Final = frozenset(range(1, signal.SIGSYS + 1)) - {signal.SIGKILL, signal.SIGSTOP}
+"""In what we start they mean the usual, whatever Python or who started the daemon (as `nohup`) has made of them."""
 
 
 class Host:
@@ -143,7 +147,7 @@ class Host:
                 file_actions=actions,
                 setpgroup=0,
                 setsigmask=(),
-                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+                setsigdef=USUAL_SIGNALS,
             )
         except BaseException:
             for fd in pipes:
@@ -192,7 +196,7 @@ def output(argv: Sequence[str], *, timeout_s: float, max_bytes: int, clock: Cloc
             os.environ,
             file_actions=((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, write, 1)),
             setpgroup=0,
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+            setsigdef=USUAL_SIGNALS,
         )
     except OSError as exc:
         os.close(read)
