@@ -102,7 +102,7 @@ class _Daemon:
         self._watch()
         self._runner.configure(self._paths, self._settings)
         self._courier.start()
-        self._notifier.send("READY=1", f"STATUS=watching {self._runner.count} checks", f"MAINPID={os.getpid()}")
+        self._notifier.send("READY=1", f"STATUS={self._runner.summary}", f"MAINPID={os.getpid()}")
         self._keep_alive()
         self._loop.call_later(TRIM_S, self._give_back)
         try:
@@ -169,7 +169,7 @@ class _Daemon:
         self._watch_deletions()
         deleted, self._deleted = self._deleted, set()
         self._runner.configure(self._paths, self._settings, deleted)
-        self._notifier.send(f"STATUS=watching {self._runner.count} checks")
+        self._notifier.send(f"STATUS={self._runner.summary}")
 
     def _reload(self) -> None:
         paths, settings = settings_file.load(self._root)

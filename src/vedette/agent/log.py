@@ -65,6 +65,12 @@ def debug(sentence: str) -> None:
     write(DEBUG, sentence)
 
 
+def relayed(line: str) -> tuple[int, str]:
+    """Level and sentence of a line that a child wrote: that of its first word, as this module writes it, else INFO."""
+    name, _, sentence = line.partition(" ")
+    return (NAMES.index(name), sentence) if name in NAMES and sentence else (INFO, line)
+
+
 class Limited:
     """Lets `burst` lines through in `interval_s` seconds; says afterwards how many it held back."""
 

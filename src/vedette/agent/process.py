@@ -121,7 +121,8 @@ class Process:
             self._close_errors()
         for line in lines:
             if line:
-                self._log.write(log.INFO, f"{self.name}: {line.decode(errors='replace')}")
+                level, sentence = log.relayed(line.decode(errors="replace"))
+                self._log.write(level, f"{self.name}: {sentence}")
 
     def _close_output(self) -> None:
         if self._out is not None:

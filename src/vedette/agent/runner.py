@@ -60,8 +60,9 @@ class Runner:
         self._bell: PathWatch | None = None
 
     @property
-    def count(self) -> int:
-        return len(self._running)
+    def summary(self) -> str:
+        """What it does, for the log and for systemd."""
+        return f"watching {len(self._running)} check{'' if len(self._running) == 1 else 's'}"
 
     def configure(self, paths: Paths, settings: Settings, deleted: Iterable[str] = ()) -> None:
         """Make what runs agree with what is configured now; `deleted` were removed since the last time."""
@@ -177,4 +178,4 @@ class Runner:
             self._config = config
         except sqlite3.Error as exc:
             log.error(f"the store takes nothing: {exc}")
-        log.info(f"watching {len(self._running)} checks")
+        log.info(self.summary)
