@@ -214,8 +214,10 @@ async def forget_forever(services: Services) -> None:
     while True:
         try:
             before = await ageing.look(services, "audit_log") - KEPT
-            while await forget_some(services, before) == FORGET_AT_ONCE:
-                await asyncio.sleep(BREATH_S)
+            while True:
+                if await forget_some(services, before) < FORGET_AT_ONCE:
+                    break
+                await asyncio.sleep(BREATH_S)  # let those write who wait
         except VedetteError as exc:
             log.warning("old entries of the audit log are still there: %s", exc)
         await asyncio.sleep(ageing.LOOK_EVERY_S)
