@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -156,6 +157,29 @@ def test_a_file_that_gets_another_name_goes_on_there(tmp_path: Path, restart: bo
     append(other, "4\n")
     append(log, "5\n")
     reader.until("4", "5")
+    reader.close()
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["number used again", "renamed"])
+def test_rotated_while_off_and_its_number_is_anothers(tmp_path: Path, moved: bool) -> None:
+    log, other = tmp_path / "b.log", tmp_path / "a.log"
+    append(log, "1\n")
+    reader = Reader(f"{tmp_path}/*.log")
+    reader.until("1")
+    places = reader.close()
+    append(log, "2\n")
+    if not moved:
+        shutil.copyfile(log, tmp_path / "b.log.2")
+        log.write_text("")  # as when it was deleted, and the file system gave its number to a new file
+    log.rename(other)
+    append(other, "other\n")
+    append(log, "3\n4:")
+    log.rename(tmp_path / "b.log.1")
+    reader = Reader(f"{tmp_path}/*.log", places)
+    reader.until(*(("1",) if moved else ()), "2", "other", "3")
+    reader = Reader(f"{tmp_path}/*.log", reader.close())
+    append(log, "5\n")
+    assert reader.until("4:", "5") == [("b.log", "4:"), ("b.log", "5")]
     reader.close()
 
 

@@ -14,12 +14,14 @@ from typing import Final
 from vedette.agent import log
 from vedette.agent.follow.events import Rule
 from vedette.agent.follow.file import LINGER_S, FileSource, Read
+from vedette.agent.follow.generation import Generation
 from vedette.agent.follow.glob import Glob
 from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.position import Position
 from vedette.agent.follow.rest import Awake
 from vedette.agent.follow.rotation import ROTATED_END, is_rotated
 from vedette.agent.loop import Loop, Timer
+from vedette.errors import Unavailable
 
 MAX_FILES: Final = 10_000
 """Followed for one pattern; those with the first names."""
@@ -231,7 +233,7 @@ class ManySource:
         for key, starts in self._starts.items():
             start = moved.get(key) or starts.get(path)
             if start is not None and (identity is None or start.inode != identity[1]) and self._has_moved(key, start):
-                start = None  # it goes on under its new name; what is here is another one
+                start = start.behind()  # it goes on under its new name; what is here came after it
             self._subscribe(file, key, start)
         for starts in self._starts.values():
             starts.pop(path, None)
@@ -253,7 +255,7 @@ class ManySource:
         """Is the file at this place known under another name, since it was renamed before the last run ended?"""
         names = {path for path, each in self._starts[key].items() if each.inode == start.inode}
         names |= {path for number, path in self._held.items() if number & _INODE == start.inode}
-        return any(name != start.path and (_identity(name) or (0, 0))[1] == start.inode for name in names)
+        return any(name != start.path and _is_at(name, start) for name in names)
 
     def _file_ready(self, file: FileSource) -> None:
         self._ready[file.path] = None
@@ -309,6 +311,20 @@ def _part_of(path: str, known: Set[str]) -> str:
 def _number(identity: tuple[int, int]) -> int:
     """One small key for device and inode."""
     return identity[0] << 64 | identity[1]
+
+
+def _is_at(path: str, place: Position) -> bool:
+    """Is this the file of that place? Its number alone may have been given to a new file."""
+    if place.offset == 0:
+        return False  # no content to know it by
+    try:
+        found = Generation.open(path, 0)
+    except (OSError, Unavailable):
+        return False
+    try:
+        return found.inode == place.inode and found.is_at(place)
+    finally:
+        found.close()
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -1,7 +1,7 @@
 """How far a check has read in a file, in a form that still means something after a restart."""
 
 from binascii import crc32
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 HEAD_BYTES: Final = 256
@@ -32,6 +32,10 @@ class Position:
     @property
     def tail_bytes(self) -> int:
         return min(TAIL_BYTES, self.offset)
+
+    def behind(self) -> "Position":
+        """Nothing of this file, and from its start all that was written later under its name."""
+        return replace(self, inode=0, offset=0, line=0, head=checksum(b""), tail=checksum(b""))
 
 
 def checksum(data: bytes) -> int:
