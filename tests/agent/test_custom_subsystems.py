@@ -182,7 +182,7 @@ def test_what_is_wrong_with_a_program_is_said(custom: Custom) -> None:
     assert "the check plain_1 is skipped:" in log
     assert "chmod +x" in log
     assert "there is no subsystem 'missing'" in log
-    assert "fails_1: ERROR it is broken" in log
+    assert "ERROR fails_1: it is broken" in log
 
 
 # -- the library without a daemon ------------------------------------------------------------------------------------
