@@ -40,7 +40,13 @@ def test_layout(name: str, where: str, tmp_path: Path) -> None:
 
 def test_every_path_is_in_the_layout() -> None:
     properties = {name for name, value in vars(Paths).items() if isinstance(value, property)}
-    assert properties <= LAYOUT.keys()
+    assert properties <= LAYOUT.keys() | {"mender_client"}
+
+
+def test_a_mender_client_is_known_by_either_place_of_its_policy(tmp_path: Path) -> None:
+    policy = "dbus-1/system.d/io.mender.AuthenticationManager.conf"
+    assert Paths().mender_client == (Path("/usr/share") / policy, Path("/etc") / policy)
+    assert Paths(tmp_path).mender_client == (tmp_path / "usr/share" / policy, tmp_path / "etc" / policy)
 
 
 def test_the_environment_names_the_root_unless_an_option_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
