@@ -160,9 +160,10 @@ def test_a_file_that_gets_another_name_goes_on_there(tmp_path: Path, restart: bo
     reader.close()
 
 
+@pytest.mark.parametrize("name", ["a.log", "c.log"])
 @pytest.mark.parametrize("moved", [False, True], ids=["number used again", "renamed"])
-def test_rotated_while_off_and_its_number_is_anothers(tmp_path: Path, moved: bool) -> None:
-    log, other = tmp_path / "b.log", tmp_path / "a.log"
+def test_rotated_while_off_and_its_number_is_anothers(tmp_path: Path, moved: bool, name: str) -> None:
+    log, other = tmp_path / "b.log", tmp_path / name
     append(log, "1\n")
     reader = Reader(f"{tmp_path}/*.log")
     reader.until("1")

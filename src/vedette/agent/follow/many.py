@@ -60,6 +60,7 @@ class ManySource:
         self._starts: dict[str, dict[str, Position]] = {}  # where checks stopped in files that are not followed yet
         self._to_add: list[str] = []  # files that are to be followed, the first one last
         self._held: dict[int, str] = {}  # while there are such: which file is open under which name
+        self._ahead: dict[int, str] | None = None  # those to be followed by inode number; None: nobody has asked yet
         self._new: set[str] = set()  # files whose place is not in the store yet
         self._read: dict[str, set[str]] = {}  # for each check, files whose place may have changed
         self._gone: dict[str, float] = {}  # since when a followed file is missing
@@ -189,7 +190,7 @@ class ManySource:
         # Links last: one that leads to a file that is followed under its own name brings nothing.
         self._to_add = sorted(paths, reverse=True)
         self._to_add.sort(key=os.path.islink, reverse=True)
-        self._held = {}
+        self._held, self._ahead = {}, None
         if paths:
             for path, file in self._files.items():
                 for device, inode in file.identities():
@@ -208,7 +209,7 @@ class ManySource:
                 break
             added += self._add(self._to_add.pop())
         if not self._to_add:
-            self._held = {}
+            self._held, self._ahead = {}, None
 
     def _add(self, path: str) -> bool:
         """Follow it, unless it is followed under another name."""
@@ -255,6 +256,10 @@ class ManySource:
         """Is the file at this place known under another name, since it was renamed before the last run ended?"""
         names = {path for path, each in self._starts[key].items() if each.inode == start.inode}
         names |= {path for number, path in self._held.items() if number & _INODE == start.inode}
+        if self._ahead is None:
+            self._ahead = {entry.st_ino: path for path in self._to_add if (entry := _lstat(path)) is not None}
+        if start.inode in self._ahead:
+            names.add(self._ahead[start.inode])
         return any(name != start.path and _is_at(name, start) for name in names)
 
     def _file_ready(self, file: FileSource) -> None:
@@ -325,6 +330,13 @@ def _is_at(path: str, place: Position) -> bool:
         return found.inode == place.inode and found.is_at(place)
     finally:
         found.close()
+
+
+def _lstat(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
 
 
 def _identity(path: str) -> tuple[int, int] | None:
