@@ -1,5 +1,6 @@
 """When a child is started for the server. What it does then is tested in uplink/, both together with the daemon."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from vedette.agent.courier import CRASH_WAIT_S, Courier
 from vedette.agent.follow.inotify import Inotify
 from vedette.agent.host import Host
 from vedette.agent.loop import Loop
-from vedette.agent.metakeys import CONFIG, CONFIG_SENT
+from vedette.agent.metakeys import CONFIG, CONFIG_SENT, TERMS
 from vedette.agent.paths import Paths
 from vedette.agent.settings import Settings
 from vedette.agent.store import Store
@@ -112,3 +113,12 @@ def test_another_interval_counts_from_when_it_is_set(desk: Desk) -> None:
     desk.end_child(after_s=CRASH_WAIT_S + 1)
     desk.pass_time(3600)
     assert len(desk.children) == 2
+
+
+def test_a_store_that_cannot_be_written_costs_the_change_and_not_the_daemon(desk: Desk) -> None:
+    """The settings change while the disk is full: the daemon ended there."""
+    desk.store._db.execute("PRAGMA query_only = ON")
+    desk.courier.apply(Settings(send_alert_max_interval_s=7))
+    desk.store._db.execute("PRAGMA query_only = OFF")
+    desk.courier.apply(Settings(send_alert_max_interval_s=9))
+    assert json.loads(desk.store.meta(TERMS) or "")[-1] == 9

@@ -56,14 +56,14 @@ class Courier:
 
     def start(self) -> None:
         """Begin: there may be things owed from before, and a token to ask for."""
-        terms.hand_over(self._store, self._settings)
+        self._hand_over()
         self._plan_push()
         self.ring()
 
     def apply(self, settings: Settings) -> None:
         """The settings have changed; a child that runs goes on with what it had."""
         self._settings = settings
-        terms.hand_over(self._store, settings)
+        self._hand_over()
         if self._push is not None:
             self._push.cancel()
         self._plan_push()
@@ -145,6 +145,13 @@ class Courier:
         except sqlite3.Error as exc:
             log.error(f"the store cannot be read: {exc}")
             return False
+
+    def _hand_over(self) -> None:
+        """A store that cannot be written now, as on a full disk, costs the children the change, never the daemon."""
+        try:
+            terms.hand_over(self._store, self._settings)
+        except (sqlite3.Error, OSError, Unavailable) as exc:
+            log.error(f"the uplink goes by the settings it had, for the store cannot be written: {exc}")
 
     def _plan_push(self) -> None:
         """The set of checks is told again from time to time, for a server that has lost it."""
