@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from vedette.agent import checkfiles, durations, redact, replay, settings
+from vedette.agent import checkfiles, redact, replay, settings
 from vedette.agent.checks.log import LogCheck
 from vedette.agent.match.plan import make
 from vedette.agent.paths import Paths
 from vedette.agent.replay import Outcome, Told
 from vedette.clock import SystemClock
 from vedette.errors import Invalid, NotFound
-from vedette.model import Alert, Level, Line
+from vedette.model import Alert, Level, Line, durations
 
 MAX_SHOWN: Final = 20
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vedette.agent import checkfiles, control_subsystems, durations
+from vedette.agent import checkfiles, control_subsystems
 from vedette.agent.checkfiles import CheckFile, Problem
 from vedette.agent.ledger import OWNER
 from vedette.agent.paths import Paths
@@ -15,6 +15,7 @@ from vedette.agent.store import Store
 from vedette.agent.storebounds import Limits
 from vedette.clock import SystemClock
 from vedette.errors import Invalid, Unavailable
+from vedette.model import durations
 
 
 def checks(paths: Paths, *, as_json: bool) -> str:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vedette.agent import durations
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.settings import Settings
 from vedette.errors import Invalid
+from vedette.model import durations
 
 LOG_EXTRAS: Final = (
     "LOG_ALERT_LEVEL", "LOG_MULTILINE", "LOG_MULTILINE_START", "LOG_MULTILINE_TIMEOUT", "LOG_JSON_FIELD",

@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from vedette.agent import durations, shellfile
+from vedette.agent import shellfile
 from vedette.agent.paths import MONITOR_D, Paths
 from vedette.errors import Invalid
-from vedette.model import Level
+from vedette.model import Level, durations
 
 MAX_BYTES = 1 << 20
 MAX_PROBLEMS = 20  # a file that is something else altogether must not fill the log

@@ -7,14 +7,14 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from vedette.agent import durations, log
+from vedette.agent import log
 from vedette.agent.bus import rules
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.match import Pattern, Undecided
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
 from vedette.errors import Invalid
-from vedette.model import ConfiguredCheck, Details, Line, Subject
+from vedette.model import ConfiguredCheck, Details, Line, Subject, durations
 
 if TYPE_CHECKING:
     from vedette.agent.bus.client import Client

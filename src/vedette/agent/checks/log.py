@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from vedette.agent import durations, log
+from vedette.agent import log
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.follow import events
 from vedette.agent.follow.lines import Block
@@ -11,7 +11,7 @@ from vedette.agent.match.fields import Field
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
 from vedette.errors import Invalid
-from vedette.model import ConfiguredCheck, Details, Level, Subject
+from vedette.model import ConfiguredCheck, Details, Level, Subject, durations
 
 TYPE: Final = "log"
 STATUS: Final = "LOGCONTAINS"

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from vedette.agent import durations
 from vedette.agent.loop import Loop, Timer
 from vedette.errors import Invalid
+from vedette.model import durations
 
 
 def seconds(values: Mapping[str, str], name: str, default_s: int) -> int:

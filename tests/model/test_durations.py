@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vedette.agent import durations
 from vedette.errors import Invalid
+from vedette.model import durations
 
 
 @pytest.mark.parametrize(
