@@ -20,6 +20,7 @@ MIGRATIONS: Final = (
     "0005_deployments.sql",
     "0006_big_fleets.sql",
     "0007_forgetting.sql",
+    "0008_feed.sql",
 )
 
 
