@@ -4,7 +4,6 @@ Every change is one rename, so that the daemon and a power cut see the old file 
 layout: the compatible system's (docs/compatibility.md).
 """
 
-import contextlib
 import errno
 import os
 import re
@@ -13,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vedette.agent import shellfile
+from vedette.agent import durable, shellfile
 from vedette.agent.paths import Paths
 from vedette.errors import Conflict, Invalid, NotFound
 
@@ -119,7 +118,7 @@ def create(paths: Paths, subsystem: str, name: str, assignments: Iterable[tuple[
     """Write a check, or write it anew; an enabled one takes effect at once. Its permissions stay as they were."""
     path = paths.available / _file_name(subsystem, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, (HEADER + shellfile.dump(assignments)).encode("utf-8", "surrogateescape"))
+    durable.replace(path, (HEADER + shellfile.dump(assignments)).encode("utf-8", "surrogateescape"), 0o644)
     return path
 
 
@@ -139,11 +138,7 @@ def enable(paths: Paths, subsystem: str, name: str) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     if link.is_symlink() and link.readlink() == target:
         return
-    temporary = _temporary(link)
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(link)
-    _sync_directory(link.parent)
+    durable.link(link, target)
 
 
 def disable(paths: Paths, subsystem: str, name: str) -> None:
@@ -156,8 +151,7 @@ def disable(paths: Paths, subsystem: str, name: str) -> None:
     file_name = _file_name(subsystem, name)
     link = paths.enabled / file_name
     if link.is_symlink():
-        link.unlink()
-        _sync_directory(link.parent)
+        durable.remove(link)
     elif os.path.lexists(link):
         raise Conflict(f"{link} is not a link but was put there by hand; move it to {paths.available} first")
     elif not os.path.lexists(paths.available / file_name):
@@ -168,9 +162,7 @@ def delete(paths: Paths, subsystem: str, name: str) -> None:
     """Switch a check off and remove it. Raises what `disable` raises."""
     disable(paths, subsystem, name)
     path = paths.available / _file_name(subsystem, name)
-    if os.path.lexists(path):
-        path.unlink()
-        _sync_directory(path.parent)
+    durable.remove(path)
 
 
 def _missing(subsystem: str, name: str) -> str:
@@ -225,34 +217,3 @@ def _text(path: Path) -> str:
     if len(content) > MAX_BYTES:
         raise Invalid(f"{path} is larger than {MAX_BYTES} bytes, which no check is")
     return content.decode("utf-8", "surrogateescape")
-
-
-def _temporary(path: Path) -> Path:
-    """Beside `path`, hidden, ours alone while this process lives."""
-    return path.with_name(f".{path.name}.{os.getpid()}")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = _temporary(path)
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        with os.fdopen(fd, "wb") as file:
-            with contextlib.suppress(FileNotFoundError):  # a new one: as the umask has it
-                os.fchmod(fd, stat.S_IMODE(path.stat().st_mode))
-            file.write(content)
-            file.flush()
-            os.fsync(fd)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make names durable, so that a power cut cannot bring a deleted check back."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -68,6 +68,31 @@ class Paths:
         return self.state_dir / "device.pem"
 
     @property
+    def configuration(self) -> Path:
+        """Directory of what is known of the device's configuration."""
+        return self.state_dir / "configuration"
+
+    @property
+    def deployment(self) -> Path:
+        """How far the deployment at work is."""
+        return self.configuration / "deployment.json"
+
+    @property
+    def deployments(self) -> Path:
+        """A record of the last deployments."""
+        return self.state_dir / "deployments.json"
+
+    @property
+    def apply_programs(self) -> Path:
+        """Programs that bring a configuration to bear; the directory is mender-configure's."""
+        return self.below("/usr/lib/mender-configure/apply-device-config.d")
+
+    @property
+    def apply_children(self) -> Path:
+        """As `children`, of who applies a configuration."""
+        return self.below("/var/run/mender-monitor.apply-children")
+
+    @property
     def pid_file(self) -> Path:
         return self.below("/var/run/monitoring-client.pid")
 

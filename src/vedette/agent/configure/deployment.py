@@ -1,0 +1,103 @@
+"""The deployment at work, as it survives a power cut; and a record of the last ones for whoever asks.
+
+One file, `deployment.json`, says how far it is. Who may act on it depends on its phase alone: the uplink on what is to
+be told, the child that applies on the rest; so the two never write at the same time. It is gone when the server has
+heard how it ended.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from vedette.agent import durable
+from vedette.agent.paths import Paths
+
+INSTALL: Final = "install"  # the configuration is here, and to be applied
+ROLLBACK: Final = "rollback"  # it was applied and then called off
+REBOOT: Final = "reboot"  # applied; it counts from the next boot on
+TELL: Final = "tell"  # it has ended, and the server is to hear of it
+PHASES: Final = (INSTALL, ROLLBACK, REBOOT, TELL)
+
+SUCCESS: Final = "success"
+FAILURE: Final = "failure"
+ABORTED: Final = "aborted"
+WAITING: Final = "waiting-for-reboot"  # in the record alone
+
+MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_KNOWN: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One deployment of a configuration to this device."""
+
+    id: str
+    artifact: str
+    phase: str  # one of PHASES
+    values: Mapping[str, str]  # what is to be
+    before: Mapping[str, str]  # what was, for when it is called off
+    tries: int = 0  # begun in this phase: a power cut is no reason to give up, many are
+    result: str = ""  # SUCCESS, FAILURE or ABORTED, once it is known
+    boot: str = ""  # REBOOT: the boot in which it was applied
+    asked: bool = False  # REBOOT: whoever reboots has been asked to
+    log: tuple[tuple[str, str, str], ...] = ()  # time (RFC 3339), level and text of what happened, for the server
+
+
+def load(paths: Paths) -> Deployment | None:
+    """The one at work; None: none is."""
+    found = durable.read_json(paths.deployment, MAX_BYTES)
+    if not isinstance(found, dict):
+        return None
+    try:
+        made = Deployment(**found | {"log": tuple((str(a), str(b), str(c)) for a, b, c in found["log"])})
+    except (TypeError, ValueError, KeyError):  # of another version, or damaged: the server offers it again
+        return None
+    return made if made.phase in PHASES else None
+
+
+def save(paths: Paths, deployment: Deployment) -> Deployment:
+    """Make it durable; returns it."""
+    durable.write_json(paths.deployment, asdict(deployment))
+    return deployment
+
+
+def ended(paths: Paths, deployment: Deployment) -> None:
+    """The server has heard of it."""
+    durable.remove(paths.deployment)
+
+
+def failed(deployment: Deployment, why: str, at: datetime) -> Deployment:
+    """It cannot be; nothing has changed on the device."""
+    return replace(deployment, phase=TELL, result=FAILURE, log=(*deployment.log, (at.isoformat(), "error", why)))
+
+
+# --- the record ------------------------------------------------------------------------------------------------------
+
+
+def note(paths: Paths, deployment: Deployment, status: str, at: datetime, error: str = "") -> None:
+    """Put it into the record, oldest first, in place of what was said of it before.
+
+    `status` is SUCCESS, FAILURE, ABORTED or WAITING. Written before the deployment is `ended`, so none is left out.
+    """
+    entry = {
+        "id": deployment.id,
+        "artifact": deployment.artifact,
+        "status": status,
+        "at": at.isoformat(),
+        "error": error,
+        "reboot": status == WAITING,
+    }
+    others = [each for each in known(paths) if each["id"] != deployment.id]
+    durable.write_json(paths.deployments, [*others, entry][-MAX_KNOWN:])
+
+
+def known(paths: Paths) -> list[dict[str, Any]]:
+    """The last deployments of this device, oldest first: id, artifact, status, at (RFC 3339), error, reboot (bool)."""
+    found = durable.read_json(paths.deployments, MAX_BYTES)
+    return [each for each in found if isinstance(each, dict) and "id" in each] if isinstance(found, list) else []
+
+
+def last_artifact(paths: Paths) -> str:
+    """The name of the newest that is in effect; "" when there was none."""
+    return next((str(each.get("artifact", "")) for each in reversed(known(paths)) if each["status"] == SUCCESS), "")
