@@ -1,12 +1,10 @@
 """Keeps a child running while something is owed to the server. The child knows how, the courier knows when."""
 
 import json
-import os
 import sqlite3
-import sys
 from typing import Final
 
-from vedette.agent import log, metakeys
+from vedette.agent import bootstrap, log, metakeys
 from vedette.agent.follow.inotify import Inotify
 from vedette.agent.follow.pathwatch import PathWatch
 from vedette.agent.host import Host
@@ -22,18 +20,6 @@ from vedette.errors import Unavailable
 CRASH_WAIT_S: Final = 5.0
 """After a child that failed, or that left at once with things still owed."""
 MAX_OUTPUT: Final = 64 * 1024
-BOOT: Final = """\
-import sys
-sys.path[:] = sys.argv.pop(1).split({separator!r})
-from vedette.agent import lean
-for name in ("calendar", "random", "ssl"):
-    lean.import_later(name)
-from vedette.agent.uplink.__main__ import main
-sys.exit(main())
-"""
-"""What the interpreter of the child is told: to leave out `site` and `runpy`, a tenth of its start, and to look for
-modules exactly where the daemon does, wherever the environment or the working directory would lead it. What is
-imported later only comes along with `http.client`, and is seldom used."""
 
 
 class Courier:
@@ -95,7 +81,7 @@ class Courier:
                 self._told_missing = True
             return
         self._told_missing = False
-        args = ["-I", "-S", "-c", BOOT.format(separator=os.pathsep), os.pathsep.join(sys.path)]
+        args = bootstrap.arguments("vedette.agent.uplink", later=("calendar", "random", "ssl"))  # ssl: seldom needed
         if self._paths.root is not None:
             args += ["--root", str(self._paths.root)]
         self._output, self._again = b"", False

@@ -14,7 +14,7 @@ from typing import Final
 from vedette.errors import Invalid
 from vedette.model import durations
 from vedette.model.alert import Level
-from vedette.model.security import CHOICE, COUNT, FLAG, MAX_LENGTH, SECURITY, TEXT, Setting
+from vedette.model.security import CHOICE, COUNT, FLAG, MAX_LENGTH, SECURITY, TEXT, Setting, variable_of
 
 SECURITY_PREFIX: Final = "security."
 CHECK_PREFIX: Final = "monitor.check."
@@ -63,11 +63,6 @@ class CheckKey:
 
 
 Key = SecurityKey | CheckKey
-
-
-def variable_of(kind: str, setting: str) -> str:
-    """How a setting of a security check is called in its file: `feed-age` of `cve` is CVE_FEED_AGE."""
-    return f"{kind}_{setting}".upper().replace("-", "_")
 
 
 def parse(key: str) -> Key | None:

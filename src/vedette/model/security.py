@@ -207,3 +207,29 @@ SECURITY: Final[Mapping[str, Kind]] = {
         ),
     ),
 }
+
+
+def variable_of(kind: str, setting: str) -> str:
+    """How a setting is called in the file of a check: `feed-age` of `cve` is CVE_FEED_AGE."""
+    return f"{kind}_{setting}".replace("-", "_").upper()
+
+
+def interpret(kind: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """All settings of `kind`: those in `given`, by their names, as they were meant; the others have their defaults.
+
+    Raises:
+        Invalid: there is no such kind or setting, or a value is wrong; names it.
+    """
+    if kind not in SECURITY:
+        raise Invalid(f"there is no security check {kind!r}, only {', '.join(SECURITY)}")
+    settings = SECURITY[kind].settings
+    for name in given:
+        if name not in settings:
+            raise Invalid(f"{kind} has no setting {name[:80]!r}, only {', '.join(settings)}")
+    out = {}
+    for name, setting in settings.items():
+        try:
+            out[name] = setting.parse(given.get(name, setting.default))
+        except Invalid as exc:
+            raise Invalid(f"the setting {name} of {kind}: {exc}") from exc
+    return out
