@@ -4,6 +4,8 @@ import gzip
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,13 @@ class Reader:
         seen, self.seen = self.seen, Counter()
         assert sorted(line for _, line in seen.elements()) == sorted(lines)
         return sorted(seen.elements())
+
+    def run_until(self, true: Callable[[], bool]) -> None:
+        end = self.loop.clock.elapsed() + 20
+        while not true():
+            assert self.loop.clock.elapsed() < end
+            self.loop.call_later(0.02, self.loop.stop)
+            self.loop.run()
 
     def close(self) -> dict[str, Position]:
         self.kept |= self.source.places("k")
@@ -142,16 +151,23 @@ def test_rotated_while_off_and_not_made_again(tmp_path: Path) -> None:
     reader.close()
 
 
-@pytest.mark.parametrize("restart", [False, True])
-def test_a_file_that_gets_another_name_goes_on_there(tmp_path: Path, restart: bool) -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["seen at once", "seen when the next one was read"])
+@pytest.mark.parametrize("restart", [False, True], ids=["", "restart"])
+def test_a_file_that_gets_another_name_goes_on_there(
+    tmp_path: Path, restart: bool, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many, "LONG_LOOK_S", inf)
     log, other = tmp_path / "a.log", tmp_path / "b.log"
     append(log, "1\n")
     reader = Reader(f"{tmp_path}/*.log")
+    monkeypatch.setattr(many, "LOOK_S", 1.0 if late else 0.0)
+    append(tmp_path / "c.log", "")
     reader.until("1")
     append(log, "2\n")
     log.rename(other)
     append(log, "3\n")
     reader.until("2", "3")
+    reader.run_until(lambda: str(other) in reader.kept)
     if restart:
         reader = Reader(f"{tmp_path}/*.log", reader.close())
     append(other, "4\n")

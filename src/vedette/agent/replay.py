@@ -15,6 +15,7 @@ from vedette.agent.checks.log import LogCheck
 from vedette.agent.follow.events import Assembler, Rule
 from vedette.agent.follow.glob import is_pattern
 from vedette.agent.follow.lines import Block, Context, Splitter
+from vedette.agent.follow.listing import beside
 from vedette.agent.follow.many import PACKED
 from vedette.agent.follow.rotation import rotated
 from vedette.agent.linetime import time_of
@@ -68,7 +69,7 @@ def logs(source: str) -> list[str]:
 
 def generations(path: str) -> list[str]:
     """The log at `path` with its older, uncompressed generations, oldest first."""
-    older = sorted(rotated(path), key=lambda each: (each[0].st_mtime_ns, -(each[2] or 0)))
+    older = sorted(rotated(path, beside(path)), key=lambda each: (each[0].st_mtime_ns, -(each[2] or 0)))
     return [*(name for _, name, _ in older), path]
 
 

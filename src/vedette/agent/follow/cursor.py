@@ -16,7 +16,7 @@ from vedette.agent.follow.lines import Block
 from vedette.agent.follow.pathwatch import PathWatch
 from vedette.agent.follow.position import Position
 from vedette.agent.follow.rest import Rest
-from vedette.agent.follow.rotation import is_rotated, next_generation, oldest_since, siblings
+from vedette.agent.follow.rotation import next_generation, older_names, oldest_since
 from vedette.errors import Unavailable
 
 MAX_LINGERING: Final = 4
@@ -145,13 +145,13 @@ class Cursor:
         missed: str | None = None
         if wanted is not None:
             if wanted.offset == 0:  # nothing was read, so there is no content to know it by: what is older comes first
-                missed = oldest_since(self.path, wanted.written_ns, inode=wanted.inode)
+                missed = oldest_since(self.path, self._watch.beside(), wanted.written_ns, inode=wanted.inode)
             found = self._find(wanted) if missed is None else None
             if found is not None:
                 found.resume(wanted)
                 self._take(found)
                 return True
-            missed = missed or oldest_since(self.path, wanted.written_ns)
+            missed = missed or oldest_since(self.path, self._watch.beside(), wanted.written_ns)
         now = self._open(missed or self.path)
         if now is None:
             return False
@@ -190,22 +190,20 @@ class Cursor:
         """
         if not copies_only and (here := self._fitting(self.path, wanted, by_number=True)):
             return here
-        copies: list[str] = []
+        beside = self._watch.beside()
         own_name = os.path.basename(self.path)  # noqa: PTH119
-        for entry in siblings(self.path):
-            if wanted.offset == 0 and not entry.name.startswith(own_name):
-                continue  # no content to know it by, and the number may have been given to another file
-            try:
-                if not copies_only and entry.inode() == wanted.inode and entry.is_file(follow_symlinks=False):
-                    if found := self._fitting(entry.path, wanted, by_number=True):
-                        return found
-                elif is_rotated(entry.name, own_name) and entry.stat().st_mtime_ns >= since_ns:
-                    copies.append(entry.path)
-            except OSError:
-                continue
+        for listing in () if copies_only else beside:
+            for name in listing.numbered(wanted.inode):
+                if wanted.offset == 0 and not name.startswith(own_name):
+                    continue  # no content to know it by, and the number may have been given to another file
+                if found := self._fitting(os.path.join(listing.directory, name), wanted, by_number=True):  # noqa: PTH118
+                    return found
         if wanted.offset == 0:
             return None
-        return next((found for each in copies if (found := self._fitting(each, wanted, by_number=False))), None)
+        for path in older_names(self.path, beside):
+            if _written_ns(path) >= since_ns and (found := self._fitting(path, wanted, by_number=False)):
+                return found
+        return None
 
     def _fitting(self, path: str, wanted: Position, *, by_number: bool) -> Generation | None:
         try:
@@ -242,7 +240,7 @@ class Cursor:
             size = status.st_size
         except OSError:
             pass  # missing: there may be younger generations all the same
-        between = next_generation(self.path, now)
+        between = next_generation(self.path, self._watch.beside(), now)
         if between is None and size == 0:
             return False
         following = self._open(between or self.path)
@@ -292,3 +290,11 @@ class Cursor:
     def _end(self, old: Generation) -> None:
         self._watch.release(old.fd)
         old.close()
+
+
+def _written_ns(path: str) -> int:
+    """Time of the last write to what is called so; -1: it is gone."""
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116
+    except OSError:
+        return -1

@@ -65,23 +65,24 @@ class Glob:
             )
         )
 
-    def found(self) -> list[str]:
-        """What there is now, sorted; links and what is no file among it."""
+    def found(self) -> dict[str, bool]:
+        """What there is now, sorted, what is no file among it; and whether it is a link."""
         old, self._watches = self._watches, {}
         self.cut = False
-        here = [self._base]
+        here = {self._base: False}
         for part, regex in self._parts:
-            there: list[str] = []
+            there: dict[str, bool] = {}
             for directory in here:
                 if len(self._watches) >= MAX_DIRECTORIES:
                     self.cut = True
                     break
                 self._watch(directory, old)
-                there += (f"{directory.rstrip('/')}/{name}" for name in _names(directory, part, regex))
+                start = directory.rstrip("/") + "/"
+                there.update((start + name, link) for name, link in _names(directory, part, regex))
             here = there
         for watch in old.values():
             watch.close()
-        return sorted(here)
+        return dict(sorted(here.items()))
 
     def _watch(self, directory: str, old: dict[str, PathWatch]) -> None:
         watch = old.pop(directory, None)
@@ -92,12 +93,14 @@ class Glob:
         self._watches[directory] = watch
 
 
-def _names(directory: str, part: str, regex: re.Pattern[str] | None) -> list[str]:
+def _names(directory: str, part: str, regex: re.Pattern[str] | None) -> list[tuple[str, bool]]:
+    """And whether each is a link."""
     if regex is None:
-        return [part] if os.path.lexists(f"{directory}/{part}") else []
+        path = f"{directory}/{part}"
+        return [(part, os.path.islink(path))] if os.path.lexists(path) else []  # noqa: PTH114
     try:
         with os.scandir(directory) as entries:
-            return [entry.name for entry in entries if _fits(entry.name, part, regex)]
+            return [(entry.name, entry.is_symlink()) for entry in entries if _fits(entry.name, part, regex)]
     except OSError:  # no directory, or gone: the watch tells when that changes
         return []
 

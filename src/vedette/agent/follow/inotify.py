@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from vedette.agent import log
+from vedette.agent.follow.listing import Listings
 from vedette.agent.loop import Loop
 from vedette.errors import Unavailable
 
@@ -81,6 +82,7 @@ class Inotify:
         self._wanted: dict[int, Listener | tuple[Listener, ...]] = {}  # mostly one, which is to cost nothing
         self._calls: dict[object, _Call] = {}
         self.ways: dict[str, Way] = {}  # kept for `pathwatch`: there is one queue, and one way to a directory
+        self.listings = Listings(self)  # for the same reason
         self.complained = log.Limited(burst=3, clock=loop.clock)
         loop.add_reader(self._fd, self._read)
 

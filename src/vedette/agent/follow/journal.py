@@ -162,7 +162,7 @@ class JournalSource(CommandSource):
             self._start()
 
     def _look(self) -> list[list[str]]:
-        return [glob.found() for glob in self._globs]
+        return [list(glob.found()) for glob in self._globs]
 
     def _ended(self, code: int) -> None:
         self._failures = self._failures + 1 if code else 0

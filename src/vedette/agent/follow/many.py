@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from vedette.agent import log
@@ -27,6 +27,8 @@ MAX_FILES: Final = 10_000
 """Followed for one pattern; those with the first names."""
 STEP_FILES: Final = 32
 STEP_BYTES: Final = 256 * 1024
+STEP_S: Final = 0.005
+"""Files of which more must be found out than what was added take longer."""
 ADD_FILES: Final = 64
 """Opened in one go."""
 LOOK_S: Final = 0.1
@@ -60,7 +62,7 @@ class ManySource:
         self._starts: dict[str, dict[str, Position]] = {}  # where checks stopped in files that are not followed yet
         self._to_add: list[str] = []  # files that are to be followed, the first one last
         self._held: dict[int, str] = {}  # while there are such: which file is open under which name
-        self._ahead: dict[int, str] | None = None  # those to be followed by inode number; None: nobody has asked yet
+        self._known: dict[int, list[str]] | None = None  # meanwhile: under which names an inode number is known
         self._new: set[str] = set()  # files whose place is not in the store yet
         self._read: dict[str, set[str]] = {}  # for each check, files whose place may have changed
         self._gone: dict[str, float] = {}  # since when a followed file is missing
@@ -133,6 +135,8 @@ class ManySource:
             self._add_some()
         out: list[Read] = []
         size = 0
+        clock = self._loop.clock
+        over_s = clock.elapsed() + STEP_S
         for path in list(islice(self._ready, STEP_FILES)):
             del self._ready[path]
             file = self._files[path]
@@ -148,7 +152,7 @@ class ManySource:
                 self._news = True
             if file.more:
                 self._ready[path] = None
-            if size >= STEP_BYTES:
+            if size >= STEP_BYTES or clock.elapsed() >= over_s:
                 break
         if not self._ready:
             self._ready = {}  # one that held many keeps its room for them
@@ -174,7 +178,7 @@ class ManySource:
         parts = {path: whole for path in known if (whole := _part_of(path, known))}
         wanted = known - parts.keys()
         self._awaited = {parts[path] for path in found if path in parts}
-        self._plan_to_add(wanted - self._files.keys())
+        self._plan_to_add(wanted - self._files.keys(), {path for path, link in found.items() if link})
         wanted.intersection_update(found)
         wanted |= self._awaited
         for path in self._files:
@@ -186,11 +190,11 @@ class ManySource:
         took = self._loop.clock.elapsed() - now
         self._look_from = now + (LOOK_S if took < LONG_LOOK_S else took * LOOK_SHARE)
 
-    def _plan_to_add(self, paths: set[str]) -> None:
+    def _plan_to_add(self, paths: set[str], links: set[str]) -> None:
         # Links last: one that leads to a file that is followed under its own name brings nothing.
         self._to_add = sorted(paths, reverse=True)
-        self._to_add.sort(key=os.path.islink, reverse=True)
-        self._held, self._ahead = {}, None
+        self._to_add.sort(key=links.__contains__, reverse=True)
+        self._held, self._known = {}, None
         if paths:
             for path, file in self._files.items():
                 for device, inode in file.identities():
@@ -209,7 +213,7 @@ class ManySource:
                 break
             added += self._add(self._to_add.pop())
         if not self._to_add:
-            self._held, self._ahead = {}, None
+            self._held, self._known = {}, None
 
     def _add(self, path: str) -> bool:
         """Follow it, unless it is followed under another name."""
@@ -227,13 +231,11 @@ class ManySource:
                 return False
             self._held[_number(identity)] = path
             if name is not None and name in self._files:
-                moved = self._files[name].hand_over(identity, path)
-                self._new.add(name)
-                self._over.add(name)  # the place is kept under the new name; it must not be found under both
+                moved = self._hand_over(self._files[name], identity, path)
         file = FileSource(path, self._loop, self._inotify, self._context, self._on_file_ready, self._rule, self._awake)
         for key, starts in self._starts.items():
             start = moved.get(key) or starts.get(path)
-            if start is not None and (identity is None or start.inode != identity[1]) and self._has_moved(key, start):
+            if start is not None and (identity is None or start.inode != identity[1]) and self._has_moved(start):
                 start = start.behind()  # it goes on under its new name; what is here came after it
             self._subscribe(file, key, start)
         for starts in self._starts.values():
@@ -247,20 +249,31 @@ class ManySource:
         self._ready[path] = None
         return True
 
+    def _hand_over(self, file: FileSource, identity: tuple[int, int], path: str) -> dict[str, Position]:
+        moved = file.hand_over(identity, path)
+        if any(file.position(key) is not None for key in self._read):  # it has gone on with what has the name now
+            for read in self._read.values():
+                read.add(file.path)
+        else:
+            self._new.add(file.path)
+            self._over.add(file.path)  # the place is kept under the new name; it must not be found under both
+        return moved
+
     def _subscribe(self, file: FileSource, key: str, start: Position | None) -> None:
         if start is None or start.path != file.path:
             self._new.add(file.path)
         file.subscribe(key, start)
 
-    def _has_moved(self, key: str, start: Position) -> bool:
+    def _has_moved(self, start: Position) -> bool:
         """Is the file at this place known under another name, since it was renamed before the last run ended?"""
-        names = {path for path, each in self._starts[key].items() if each.inode == start.inode}
-        names |= {path for number, path in self._held.items() if number & _INODE == start.inode}
-        if self._ahead is None:
-            self._ahead = {entry.st_ino: path for path in self._to_add if (entry := _lstat(path)) is not None}
-        if start.inode in self._ahead:
-            names.add(self._ahead[start.inode])
-        return any(name != start.path and _is_at(name, start) for name in names)
+        if self._known is None:
+            self._known = {}
+            places = ((place.inode, path) for places in self._starts.values() for path, place in places.items())
+            held = ((number & _INODE, path) for number, path in self._held.items())
+            ahead = ((entry.st_ino, path) for path in self._to_add if (entry := _lstat(path)) is not None)
+            for inode, path in chain(places, held, ahead):
+                self._known.setdefault(inode, []).append(path)
+        return any(name != start.path and _is_at(name, start) for name in set(self._known.get(start.inode, ())))
 
     def _file_ready(self, file: FileSource) -> None:
         self._ready[file.path] = None

@@ -27,6 +27,7 @@ from vedette.agent.follow.inotify import (
     UNMOUNT,
     Inotify,
 )
+from vedette.agent.follow.listing import Listing
 from vedette.agent.loop import Timer
 
 AWAITED: Final = ATTRIB | MOVED_TO | CREATE
@@ -270,6 +271,10 @@ class PathWatch:
     def warn(self, sentence: str) -> None:
         """Of what happens to thousands of paths together: said of a few of them."""
         self._inotify.complained.write(log.WARN, sentence)
+
+    def beside(self) -> list[Listing]:
+        """What lies beside the path, and beside what it links to."""
+        return self._inotify.listings.beside(self.path)
 
     def _complain(self, exc: OSError) -> None:
         self.warn(
