@@ -9,10 +9,15 @@ from vedette.agent.follow.inotify import Inotify
 from vedette.agent.host import Host
 from vedette.agent.loop import Loop
 from vedette.agent.paths import Paths
+from vedette.agent.problems import Problems
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
 
 DEADLINE_S = 20.0
+
+
+def _none(check: str, type_: str) -> Problems:
+    raise AssertionError(f"{check} of {type_} raises many things; give it a ledger")
 
 
 class Stage:
@@ -26,6 +31,7 @@ class Stage:
             paths=Paths(directory / "root"),
             settings=settings or Settings(),
             inotify=Inotify(self.loop),
+            problems=_none,
         )
         self.said: list[Verdict] = []
 

@@ -10,7 +10,7 @@ import pytest
 
 from vedette.agent import ledger as ledger_module
 from vedette.agent.follow.position import Position
-from vedette.agent.ledger import Ledger, script_key
+from vedette.agent.ledger import Ledger, own_key
 from vedette.agent.loop import Loop
 from vedette.agent.states import QUIET, Flapping, State, Verdict
 from vedette.agent.store import Store
@@ -131,7 +131,7 @@ def test_a_check_and_what_its_program_raised_end_together_and_no_other(stage: St
     with stage.store.commit() as tx:
         for check, name in (("t_x", "left"), ("t_x", "right # x"), ("t_xy", "other")):
             subject = Subject(name=name, type="part", status="broken")
-            tx.save_state(script_key(check, subject), State(raised=True, alert_name="Broken", subject=subject))
+            tx.save_state(own_key(check, subject), State(raised=True, alert_name="Broken", subject=subject))
     assert stage.ledger.known() == {"t_x", "t_xy"}
     stage.ledger.end("t_x", forget=True)
     assert stage.levels() == [("left", "OK"), ("right # x", "OK")]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 from uuid import UUID
 
-from vedette.agent import log, memory, states
+from vedette.agent import log, memory, metakeys, states
 from vedette.agent.follow.position import Position
 from vedette.agent.loop import Loop, Timer
 from vedette.agent.states import QUIET, Announcement, Flapping, Now, State, Verdict
@@ -25,13 +25,13 @@ MAX_HELD: Final = 1000
 
 
 OWNER: Final = "#"
-"""Between a check and what its own program has raised, in the key of a state; no check's name holds it."""
+"""Between a check and one of the many things that it has raised, in the key of a state; no check's name holds it."""
 PLACE: Final = "/"
 """Between a check and one of the files that it reads, in the key of a position; no check's name holds it either."""
 
 
-def script_key(check: str, subject: Subject) -> str:
-    """Under which the state of something is kept that the program of a custom subsystem has raised itself."""
+def own_key(check: str, subject: Subject) -> str:
+    """Under which the state of something is kept that a check raises under a name of its own, as one of many."""
     return f"{check}{OWNER}{subject.type}/{subject.name}"
 
 
@@ -49,6 +49,7 @@ class Ledger:
         self._alerts: list[tuple[str, Alert]] = []
         self._changed: dict[str, State] = {}
         self._places: dict[str, Position] = {}
+        self._notes: dict[str, str] = {}
         self._lazy: Timer | None = None
         self._retry: Timer | None = None
         self._retry_s = RETRY_S
@@ -80,32 +81,45 @@ class Ledger:
 
     def end(self, check: str, *, forget: bool) -> None:
         """The check was switched off (its place is kept for when it is switched on again) or deleted."""
-        self._end(check, forget=forget)
+        raised = self.own_keys(check)
+        for key in (check, *raised):
+            self._call_off(key)
+        self.commit()
         if forget:
-            self.forget_places([check + PLACE + name for name in self.places(check)])
-        raised = [key for key in self._store.checks() if key.startswith(check + OWNER)]
-        for key in raised:
-            self._end(key, forget=True)
+            self._notes.pop(check, None)
+            self.forget_places([check, *(check + PLACE + name for name in self.places(check))])
         if raised or forget:  # else its program would believe that it had told what was just called off
             try:
                 memory.forget(self._store, check)
             except sqlite3.Error as exc:
                 log.error(f"the store cannot forget {check}: {exc}")
 
-    def _end(self, key: str, *, forget: bool) -> None:
+    def _call_off(self, key: str) -> None:
         state = self._states.pop(key, None) or self._changed.get(key) or self._store.state(key)
         if (clock := self._clocks.pop(key, None)) is not None:
             clock.cancel()
         new, news = states.end(state)
         if new != state:
             self._note(key, new, news)
-            self.commit()
-        if forget:
-            self._places.pop(key, None)
-            try:
-                self._store.forget(key)
-            except sqlite3.Error as exc:
-                log.error(f"the store cannot forget {key}: {exc}")
+
+    # -- checks that raise many things, each under a name of its own ---------------------------------------------------
+
+    def own_keys(self, check: str) -> list[str]:
+        """Of all that a check has raised as one of many."""
+        start = check + OWNER
+        return sorted(key for key in {*self._states, *self._changed, *self._store.checks()} if key.startswith(start))
+
+    def state(self, key: str) -> State:
+        """Of what has been opened."""
+        return self._states.get(key, QUIET)
+
+    def note(self, check: str) -> str | None:
+        """What a check wants to know again, as it was last committed."""
+        return self._store.meta(metakeys.OF_CHECK + check)
+
+    def keep_note(self, check: str, note: str) -> None:
+        """Made durable by the next `commit`, together with what it says is raised."""
+        self._notes[check] = note
 
     def place(self, key: str) -> Position | None:
         """Up to where this check has read."""
@@ -152,7 +166,7 @@ class Ledger:
     def commit(self, places: Mapping[str, Position | None] | None = None) -> None:
         """Store it all together with these places; until that has worked nothing more may be read."""
         self._places |= {key: place for key, place in (places or {}).items() if place is not None}
-        if not (self._places or self._changed or self._alerts):
+        if not (self._places or self._changed or self._alerts or self._notes):
             return
         try:
             with self._store.commit() as tx:
@@ -162,11 +176,16 @@ class Ledger:
                     tx.save_state(key, state)
                 for key, place in self._places.items():
                     tx.save_position(key, place)
+                for check, note in self._notes.items():
+                    tx.save_note(check, note)
         except sqlite3.Error as exc:
             self._block(exc)
             return
         alerts, self._alerts = self._alerts, []
-        self._changed, self._places = {}, {}
+        for key, state in self._changed.items():
+            if OWNER in key and state == QUIET:  # the like of it may never be seen again, so there is no end of names
+                self._states.pop(key, None)
+        self._changed, self._places, self._notes = {}, {}, {}
         for key, alert in alerts:
             log.info(f"{alert.level}: {alert.name} ({key})")
         if self._blocked:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from vedette.agent import checkfiles, memory, settings
-from vedette.agent.ledger import script_key
+from vedette.agent.ledger import own_key
 from vedette.agent.paths import Paths
 from vedette.agent.redactrules import UserRules
 from vedette.agent.states import QUIET, State
@@ -90,7 +90,7 @@ def _send_alert(store: Store, paths: Paths, arguments: list[str]) -> str:
         if check:  # so that it is called off when the check is disabled
             bare = Subject(name=alert.subject.name, type=alert.subject.type, status=alert.subject.status)
             raised = State(raised=True, alert_name=alert.name, subject=bare)
-            tx.save_state(script_key(check, bare), QUIET if level is Level.OK else raised)
+            tx.save_state(own_key(check, bare), QUIET if level is Level.OK else raised)
     _ring(paths)
     return ""
 

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 ROOT_VARIABLE = "MENDER_MONITOR_ROOT"
+SCANNED_VARIABLE = "MENDER_MONITOR_SCANNED"
+"""What security checks look at in place of `/`: the system of a container, or a mounted image."""
 MONITOR_D = "/etc/mender-monitor/monitor.d"
 
 
@@ -78,6 +80,11 @@ class Paths:
         return self.configuration / "deployment.json"
 
     @property
+    def apply_journal(self) -> Path:
+        """There while a configuration is being applied."""
+        return self.configuration / "journal.json"
+
+    @property
     def deployments(self) -> Path:
         """A record of the last deployments."""
         return self.state_dir / "deployments.json"
@@ -119,6 +126,11 @@ class Paths:
     @property
     def identity_script(self) -> Path:
         return self.below("/usr/share/mender/identity/mender-device-identity")
+
+    @property
+    def scanned(self) -> Path:
+        """Below which security checks look."""
+        return Path(os.environ.get(SCANNED_VARIABLE) or "/")
 
     @property
     def machine_id(self) -> Path:

@@ -1,5 +1,6 @@
 """A process group that runs: its output, its errors for the log, its end. `host.py` starts it and reaps it."""
 
+import fcntl
 import os
 import signal
 from collections.abc import Callable
@@ -51,9 +52,12 @@ class Process:
         host.loop.add_reader(fds[1], self._read_errors)
 
     def send(self, data: bytes) -> None:
-        """Write to its standard input; nothing when that is closed or full."""
+        """Write to its standard input; nothing when that is closed or full. More than a pipe holds makes it larger."""
         if self._in is not None:
             with suppress(BlockingIOError, BrokenPipeError):
+                if len(data) > READ_BYTES:
+                    with suppress(OSError):  # the system allows no more: it gets a part, and says so
+                        fcntl.fcntl(self._in, fcntl.F_SETPIPE_SZ, len(data))
                 os.write(self._in, data)
 
     def close_input(self) -> None:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from vedette.agent.ledger import Ledger
 from vedette.agent.loop import Loop
 from vedette.agent.match.engines import Engines
 from vedette.agent.paths import Paths
+from vedette.agent.problems import Problems
 from vedette.agent.reading import Reading
 from vedette.agent.settings import Settings
 from vedette.agent.states import Flapping, Verdict
@@ -74,7 +76,14 @@ class Runner:
             changes=settings.flapping_count_threshold,
             within_s=min(settings.flapping_interval, settings.alert_log_max_age),
         )
-        world = World(loop=self._loop, host=self._host, paths=paths, settings=settings, inotify=self._inotify)
+        world = World(
+            loop=self._loop,
+            host=self._host,
+            paths=paths,
+            settings=settings,
+            inotify=self._inotify,
+            problems=partial(Problems, self._ledger),
+        )
         for key in deleted:
             self._end(key, forget=True)
         wanted: dict[str, CheckFile] = {}
@@ -157,6 +166,10 @@ class Runner:
     def _end(self, key: str, *, forget: bool) -> None:
         self._stop(key)
         self._ledger.end(key, forget=forget)
+        if forget and (self._store.path.parent / "security").exists():
+            from vedette.agent.security.shelf import Shelf  # for this moment only
+
+            Shelf(self._store.path.parent, key).clear()
 
     def _complain(self, broken: dict[str, str]) -> None:
         for key, sentence in broken.items():

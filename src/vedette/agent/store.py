@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from vedette.agent import log, storebounds, storefile
+from vedette.agent import log, metakeys, storebounds, storefile
 from vedette.agent.follow.position import Position
 from vedette.agent.storebounds import Limits
 from vedette.agent.storetransaction import Transaction
@@ -227,7 +227,12 @@ class Store:
 
     def checks(self) -> list[str]:
         """Every check of which something is remembered."""
-        rows = self._rows('SELECT "check" FROM position UNION SELECT "check" FROM state ORDER BY 1')
+        rows = self._rows(
+            'SELECT "check" FROM position UNION SELECT "check" FROM state'
+            " UNION SELECT substr(key, length(?) + 1) FROM meta WHERE key GLOB ? || '*' ORDER BY 1",
+            metakeys.OF_CHECK,
+            metakeys.OF_CHECK,
+        )
         return [row[0] for row in rows]
 
     def _rows(self, sql: str, *arguments: str) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
+from vedette.agent import metakeys
 from vedette.agent.follow.position import Position
 from vedette.model import Alert, Level, Origin
 from vedette.wire import outgoing
@@ -52,10 +53,15 @@ class Transaction:
         else:
             self._store._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (check, body))
 
+    def save_note(self, check: str, note: str) -> None:
+        """What a check wants to know again."""
+        self._store._put(metakeys.OF_CHECK + check, note)
+
     def forget(self, check: str) -> None:
-        """The check was deleted: its position and state go. Alerts that are owed stay owed."""
+        """The check was deleted: its position, state and note go. Alerts that are owed stay owed."""
         for table in ("position", "state"):
             self._store._db.execute(f'DELETE FROM {table} WHERE "check" = ?', (check,))  # noqa: S608
+        self._store._db.execute("DELETE FROM meta WHERE key = ?", (metakeys.OF_CHECK + check,))
 
     def add_alert(self, alert: Alert, boot: UUID, elapsed_s: float) -> int:
         """Owe the server this alert, with secrets made unreadable; returns its sequence number."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final, Protocol, TypeGuard, cast
+from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, cast
 
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.follow.events import Rule
@@ -17,6 +17,9 @@ from vedette.agent.paths import Paths
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
 from vedette.model import ConfiguredCheck
+
+if TYPE_CHECKING:
+    from vedette.agent.problems import Problems
 
 
 class Check(Protocol):
@@ -50,11 +53,14 @@ class World:
     paths: Paths
     settings: Settings
     inotify: Inotify
+    problems: "Callable[[str, str], Problems]"
+    """Those of the check with this key, of subjects of this type, for one that raises many."""
 
 
 class Watch(Protocol):
     """A check that looks by itself. Knows nothing of states or of alerts: it says what it sees, as often as it likes.
 
+    One that is about many things at once tells `World.problems` in place of `say`.
     `start` and `stop` return at once; nothing in between may keep the loop waiting. What it says after `stop` is not
     heard. When its file or the settings change, it is stopped and a new one is started.
     """
@@ -81,22 +87,28 @@ def is_watch(check: Check | Watch) -> TypeGuard[Watch]:
     return hasattr(check, "start")
 
 
-def _later(module: str, name: str) -> Kind:
+def _later(module: str, name: str, package: str = "checks") -> Kind:
     """A kind whose module is imported once there is such a check: a device pays for what it uses."""
 
     def make(file: CheckFile, settings: Settings) -> Check | Watch:
-        return cast(Kind, getattr(import_module(f"vedette.agent.checks.{module}"), name))(file, settings)
+        return cast(Kind, getattr(import_module(f"vedette.agent.{package}.{module}"), name))(file, settings)
 
     return make
 
 
 _SCRIPT: Final = _later("script", "ScriptCheck")
+_SECURITY: Final = _later("check", "SecurityCheck", "security")
+SECURITY_KINDS: Final = (
+    "cve", "pid-change", "ports", "setuid", "traffic", "integrity", "logins", "deployment", "processes",
+)  # fmt: skip
+"""As in `model.security`, which a device without such checks does not load."""
 KINDS: Final[Mapping[str, Kind]] = {
     "log": _later("log", "LogCheck"),
     "service": _later("service", "ServiceCheck"),
     "dbus": _later("dbus", "DbusCheck"),
     "diskusage": _later("diskusage", "DiskUsageCheck"),
     "connectivity": _later("connectivity", "ConnectivityCheck"),
+    **dict.fromkeys(SECURITY_KINDS, _SECURITY),
 }
 
 

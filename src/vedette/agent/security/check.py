@@ -1,0 +1,217 @@
+"""The security checks in the daemon, one class for all kinds: asks a child to look, and raises what it says.
+
+Nothing of a scanner is ever in the daemon: a child looks, in a time and with a memory that are bounded, and is gone.
+What it found, and the baseline and memory that it found it with, are made durable in one transaction (`shelf` says why
+nothing is lost or told twice by that). A check that cannot look is a problem itself: it would miss what it is for.
+"""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from vedette.agent import bootstrap, log
+from vedette.agent.checkfiles import CheckFile
+from vedette.agent.checks.timing import Ticker
+from vedette.agent.follow.pathwatch import PathWatch
+from vedette.agent.settings import Settings
+from vedette.agent.states import Verdict
+from vedette.errors import Invalid
+from vedette.model import ConfiguredCheck, Details, Level, Subject
+from vedette.model.security import SECURITY, interpret, variable_of
+
+if TYPE_CHECKING:
+    from vedette.agent.checks import World
+    from vedette.agent.loop import Timer
+    from vedette.agent.problems import Problems
+    from vedette.agent.process import Process
+
+MAX_ANSWER: Final = 1 << 20
+GRACE_S: Final = 5.0
+"""Beyond its time limit: a scan that keeps to it has that to say what it found."""
+AGAIN_S: Final = 0.5
+BLIND: Final = "scan"
+"""Ends the name of the problem that a check cannot look."""
+
+
+def given(kind: str, file: CheckFile) -> dict[str, str]:
+    """The settings that stand in the file of a check, as text.
+
+    Raises:
+        Invalid: there is a variable of this kind that is no setting.
+    """
+    names = {variable_of(kind, setting): setting for setting in SECURITY[kind].settings}
+    for variable in file.values:
+        if variable.startswith(variable_of(kind, "")) and variable not in names:
+            raise Invalid(f"there is no variable {variable} of {kind}, only {', '.join(names)}")
+    return {setting: file.values[variable] for variable, setting in names.items() if variable in file.values}
+
+
+class SecurityCheck:
+    """A security check of any kind; `file` holds its settings as variables <KIND>_<SETTING>."""
+
+    def __init__(self, file: CheckFile, settings: Settings) -> None:
+        self.key, self._kind = file.stem, file.subsystem
+        self._file_name = file.name + ".sh"
+        self._given = given(self._kind, file)
+        values = interpret(self._kind, self._given)
+        self.every_s: int = values["interval"]
+        self.limit_s: int = values["time-limit"]
+        self._level = Level(values["level"])
+        self._ticker: Ticker | None = None
+        self._limit: Timer | None = None
+        self._again: Timer | None = None
+        self._accepted: PathWatch | None = None
+        self._process: Process | None = None
+        self._output = b""
+        self._note: dict[str, Any] = {}
+        self._unseen: list[str] = []
+        self._died = False  # the last child was ended by a signal, as it also is when the machine goes down
+        self._complaints = log.Limited(burst=3, interval_s=600)
+
+    def start(self, world: "World", say: Callable[[Verdict], None]) -> None:
+        """Look from time to time, and when people have accepted something."""
+        self.stop()
+        self._world = world
+        self._problems: Problems = world.problems(self.key, self._kind)
+        accepted = world.paths.state_dir / "security" / f"{self.key}.accepted"
+        self._accepted = PathWatch(world.inotify, str(accepted), lambda modified: self._on_accepted())
+        self._ticker = Ticker(world.loop, self.every_s, self._look)
+
+    def stop(self) -> None:
+        if self._ticker is not None:
+            self._ticker.close()
+            self._ticker = None
+        if self._accepted is not None:
+            self._accepted.close()
+            self._accepted = None
+        for timer in (self._limit, self._again):
+            if timer is not None:
+                timer.cancel()
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def configured(self) -> ConfiguredCheck:
+        return ConfiguredCheck(name=self._file_name, kind=self._kind)
+
+    def _on_accepted(self) -> None:
+        if self._accepted is not None:
+            self._accepted.refresh()
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        if self._again is None or not self._again.pending:
+            self._again = self._world.loop.call_later(AGAIN_S, self._look_again)
+
+    def _look_again(self) -> None:
+        if self._world.host.runs(self.key):
+            self._look_soon()
+        else:
+            self._look()
+
+    def _look(self) -> None:
+        host, paths = self._world.host, self._world.paths
+        if host.runs(self.key):  # never two at once
+            if self._process is None:  # one of before this check was changed, which has been told to end
+                self._look_soon()
+            return
+        if self._problems.blocked:
+            return  # the disk takes nothing: it will be found when it does
+        self._note = _read(self._problems.note())
+        question = {
+            "kind": self._kind,
+            "check": self.key,
+            "settings": self._given,
+            "root": str(paths.scanned),
+            "state": str(paths.state_dir),
+            "baseline": self._note["baseline"],
+            "memory": self._note["memory"],
+            "raised": {name: state.deadline is not None for name, state in self._problems.raised().items()},
+            "limit_s": self.limit_s,
+            "log_level": self._world.settings.config_log_level,
+        }
+        self._output = b""
+        try:
+            self._process = host.start_child(
+                self.key, bootstrap.arguments("vedette.agent.security"), self._on_output, self._on_end
+            )
+        except OSError as exc:
+            self._complaints.write(log.ERROR, f"{self.key}: no scan can be started: {exc.strerror}")
+            return
+        self._limit = self._world.loop.call_later(self.limit_s + GRACE_S, self._too_long)
+        self._process.send(json.dumps(question).encode() + b"\n")
+        self._process.close_input()
+
+    def _on_output(self, data: bytes) -> None:
+        self._output = (self._output + data)[: MAX_ANSWER + 1]
+
+    def _on_end(self, code: int) -> None:
+        self._process = None
+        if self._limit is not None:
+            self._limit.cancel()
+        output, self._output = self._output, b""
+        try:
+            answer = json.loads(output)
+        except ValueError:
+            died, self._died = self._died, code < 0
+            how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
+            self._complaints.write(log.WARN, f"{self.key}: the scan {how}")
+            if code >= 0 or died:
+                self._blind(f"its scan {how}; the monitor's log says more")
+            return
+        self._died = False
+        self._take(answer)
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        found = [self._verdict(**each) for each in answer.get("found", ())]
+        still = answer.get("still", {})
+        for name, state in self._problems.raised().items():
+            expires_s = still.get(name)
+            if expires_s and state.subject is not None:  # an event that has happened again
+                found.append(Verdict(ok=False, name=state.alert_name, subject=state.subject, expires_s=expires_s))
+        over = dict(answer.get("over", {}))
+        error = answer.get("error", "")
+        if error:
+            found.append(self._cannot_look(error))
+        else:
+            over[self._blind_name] = "it looks again"
+        note = None
+        if "baseline" in answer:
+            memory = self._note["memory"] if answer["memory"] is None else answer["memory"]
+            new = {"baseline": answer["baseline"], "memory": memory}
+            note = json.dumps(new, separators=(",", ":")) if new != self._note else None
+        unseen = answer.get("unseen", [])
+        if unseen != self._unseen:
+            for each in unseen[:3]:
+                log.warn(f"{self.key}: not looked at: {each}")
+            if len(unseen) > 3:
+                log.warn(f"{self.key}: not looked at: {len(unseen) - 3} or more places besides")
+            self._unseen = unseen
+        self._note = {}
+        self._problems.tell(found, over, note)
+
+    def _too_long(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+        self._blind(f"its scan took longer than {self.limit_s} s and was ended; give it more time, or less to look at")
+
+    def _blind(self, why: str) -> None:
+        self._problems.tell([self._cannot_look(why)], {})
+
+    @property
+    def _blind_name(self) -> str:
+        return f"{self.key}: {BLIND}"
+
+    def _cannot_look(self, why: str) -> Verdict:
+        name = f"The security check {self.key} cannot look"
+        return self._verdict(key=self._blind_name, name=name, status="SCAN_FAILED", description=f"{name}: {why}")
+
+    def _verdict(self, *, key: str, name: str, status: str, description: str, expires_s: int = 0) -> Verdict:
+        subject = Subject(name=key, type=self._kind, status=status, details=Details(description=description))
+        return Verdict(ok=False, name=name, subject=subject, level=self._level, expires_s=expires_s)
+
+
+def _read(note: str | None) -> dict[str, Any]:
+    found = json.loads(note) if note is not None else {}
+    return {"baseline": found.get("baseline", ""), "memory": found.get("memory")}

@@ -1,0 +1,156 @@
+"""Where this system says who logs in, and what it has said since the last scan: a log, the journal, or wtmp and btmp.
+
+One of them, never two: they say the same. A log that is written comes first, then the journal, then the records of the
+C library, which know neither su nor sudo. Once chosen, a source is kept until it falls silent or goes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from vedette.agent.follow.position import Position
+from vedette.agent.security import login_journal, login_log, login_records
+from vedette.agent.security.login_lines import Event, parse
+from vedette.agent.security.login_log import Places
+from vedette.errors import Invalid, Unavailable
+
+AUTO: Final = "auto"
+JOURNAL: Final = "journal"
+RECORDS: Final = "records"
+LOGS: Final = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages")
+SILENT_S: Final = 86_400
+"""A log without a line for so long is perhaps left over from a program that is not there any more."""
+_WORTH: Final = (b"ss", b"login", b"su", b"dropbear", b"pam_", b"user", b"passw")
+"""A line that holds none of these says nothing of a login."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What was chosen, and up to where it was read."""
+
+    source: str = ""  # JOURNAL, RECORDS, the path of a log; "": there was none
+    files: Mapping[str, Places] = field(default_factory=dict)
+    cursor: str = ""
+    looked: float = 0.0  # when, in seconds since 1970
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What one look brought."""
+
+    events: Sequence[Event]
+    place: Place
+    more: bool = False
+    notes: Sequence[str] = ()
+    unseen: Sequence[str] = ()
+
+
+def dump(place: Place) -> dict[str, Any]:
+    """As JSON has it."""
+    files = {path: [asdict(each) for each in places] for path, places in place.files.items()}
+    return {"source": place.source, "files": files, "cursor": place.cursor, "looked": place.looked}
+
+
+def load(json: object) -> Place | None:
+    """What `dump` made; None for anything else, as of another version."""
+    try:
+        assert isinstance(json, dict)
+        files = {str(path): tuple(Position(**each) for each in places) for path, places in json["files"].items()}
+        return Place(source=str(json["source"]), files=files, cursor=str(json["cursor"]), looked=float(json["looked"]))
+    except (AssertionError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def read(
+    root: Path, wanted: str, place: Place | None, now: datetime, *, all_there_is: bool, time_limit_s: float
+) -> Said:
+    """What was said since `place`; without one, what is said from now on, or also before with `all_there_is`.
+
+    Raises Invalid: `wanted` is no source; Unavailable: it cannot be read.
+    """
+    source = _choose(root, wanted, place.source if place is not None else None, now)
+    looked = now.timestamp()
+    if not source:
+        return Said(events=(), place=Place(looked=looked), unseen=("/var/log: no log of logins, and no journal",))
+    if source == JOURNAL:
+        since = 0.0 if all_there_is else place.looked if place is not None else looked
+        cursor = place.cursor if place is not None else ""
+        entries = login_journal.read(root, cursor, since, time_limit_s)
+        # Without any entry there is no cursor yet: the next look begins where this one began.
+        begun = looked if entries.cursor or place is None else place.looked
+        return Said(
+            events=entries.events, place=Place(source=source, cursor=entries.cursor, looked=begun), more=entries.more
+        )
+    files = (login_records.WTMP, login_records.BTMP) if source == RECORDS else (source,)
+    return _read_files(root, source, files, place, looked, all_there_is=all_there_is)
+
+
+def _choose(root: Path, wanted: str, current: str | None, now: datetime) -> str:
+    if wanted == JOURNAL or wanted.startswith("/"):
+        return wanted
+    if wanted != AUTO:
+        raise Invalid(f"log: {wanted[:80]!r} is none of {AUTO}, {JOURNAL} and a path that begins with /")
+    journal = login_journal.is_there(root)
+    if current == JOURNAL and journal:
+        return JOURNAL
+    there = [each for each in (current or "", *LOGS) if each.startswith("/") and _below(root, each).is_file()]
+    written = [each for each in there if now.timestamp() - _below(root, each).stat().st_mtime < SILENT_S]
+    if written or journal:
+        return written[0] if written else JOURNAL
+    if there:
+        return there[0]
+    return RECORDS if any(_below(root, each).is_file() for each in (login_records.WTMP, login_records.BTMP)) else ""
+
+
+def _below(root: Path, path: str) -> Path:
+    return root / path.lstrip("/")
+
+
+def _read_files(
+    root: Path, source: str, names: Sequence[str], place: Place | None, looked: float, *, all_there_is: bool
+) -> Said:
+    events: list[Event] = []
+    files: dict[str, Places] = {}
+    notes: list[str] = []
+    unseen: list[str] = []
+    more = False
+    for name in names:
+        path = _below(root, name)
+        try:
+            record = login_records.record_size(path) if source == RECORDS and path.exists() else 0
+            places = place.files.get(name) if place is not None else None
+            if places is None and place is not None and not place.source:
+                places = (login_log.nowhere(path),)  # it has come since
+            if places is None:
+                places = login_log.here(path, back=login_log.LOOK_BYTES if all_there_is else 0, record=record)
+            news = login_log.news(path, places, record=record)
+        except OSError as exc:
+            unseen.append(f"{name}: {exc.strerror}")
+            if place is not None and name in place.files:
+                files[name] = place.files[name]
+            continue
+        files[name] = news.places
+        more |= news.more
+        if news.lost:
+            notes.append(news.lost)
+        for data, written_ns in news.parts:
+            if record:
+                events += login_records.events(data, record, failed=name == login_records.BTMP)
+            else:
+                events += _of_lines(data, datetime.fromtimestamp(written_ns / 1e9, UTC))
+    if unseen and not files and len(unseen) == len(names):
+        raise Unavailable("; ".join(unseen))
+    return Said(
+        events=events,
+        place=Place(source=source, files=files, looked=looked),
+        more=more,
+        notes=notes,
+        unseen=unseen,
+    )
+
+
+def _of_lines(data: bytes, written: datetime) -> list[Event]:
+    found = (parse(line, written) for line in data.split(b"\n") if any(each in line for each in _WORTH))
+    return [each for each in found if each is not None]

@@ -1,0 +1,80 @@
+"""How often something failed within a time, for many at once, in little memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+MAX_WINDOWS: Final = 200
+MAX_TIMES: Final = 3000
+"""Of all windows together."""
+MAX_NAMES: Final = 3
+NAME_LENGTH: Final = 32
+
+
+@dataclass(slots=True, kw_only=True)
+class Window:
+    """What failed lately for one source or user. Times are whole seconds since 1970."""
+
+    times: list[int] = field(default_factory=list)  # the last ones, as many as are needed to judge
+    total: int = 0  # since `began`
+    began: int = 0
+    names: list[str] = field(default_factory=list)  # some of who or where from
+    others: bool = False  # there are more, or some that are not named
+
+    @property
+    def last(self) -> int:
+        return self.times[-1] if self.times else 0
+
+
+class Windows:
+    """Those that are not over. `count` failures within `within_s` are too many."""
+
+    def __init__(self, json: object, *, count: int, within_s: int) -> None:
+        self._count, self._within_s = count, within_s
+        self._windows: dict[str, Window] = {}
+        if isinstance(json, dict):
+            for key, fields in json.items():
+                try:
+                    self._windows[str(key)] = Window(**fields)
+                except TypeError:  # of another version
+                    continue
+
+    def add(self, key: str, at: int, times: int, name: str) -> Window:
+        """It failed so often then; `name` is "" where it is not to be told."""
+        window = self._windows.pop(key, None) or Window(began=at)
+        if at - window.last >= self._within_s:
+            window = Window(began=at)
+        at = max(at, window.last)
+        window.times = [each for each in window.times if each > at - self._within_s]
+        window.times = (window.times + [at] * min(times, self._count))[-self._count :]
+        window.total += times
+        if not name:
+            window.others = True
+        elif name[:NAME_LENGTH] not in window.names:
+            if len(window.names) < MAX_NAMES:
+                window.names.append(name[:NAME_LENGTH])
+            else:
+                window.others = True
+        self._windows[key] = window  # the last one that failed is last
+        return window
+
+    def is_full(self, key: str, at: int | None = None) -> bool:
+        """Has it failed too often (until that time)?"""
+        window = self._windows.get(key)
+        if window is None or len(window.times) < self._count:
+            return False
+        return at is None or at - window.times[0] < self._within_s
+
+    def dump(self) -> Mapping[str, Any]:
+        """As JSON has it; the oldest are left out where there are too many."""
+        newest = max((each.last for each in self._windows.values()), default=0)
+        out: dict[str, Any] = {}
+        left = MAX_TIMES
+        for key, each in reversed(self._windows.items()):
+            left -= len(each.times)
+            if left < 0 or len(out) == MAX_WINDOWS:
+                break
+            if newest - each.last < self._within_s:
+                out[key] = {"times": each.times, "total": each.total, "began": each.began, "names": each.names,
+                            "others": each.others}  # fmt: skip
+        return dict(reversed(out.items()))
