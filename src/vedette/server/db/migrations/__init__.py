@@ -21,6 +21,7 @@ MIGRATIONS: Final = (
     "0006_big_fleets.sql",
     "0007_forgetting.sql",
     "0008_feed.sql",
+    "0009_configuration_layers.sql",
 )
 
 

@@ -52,3 +52,14 @@ BEGIN
     RETURN NULL;
 END
 $function$;
+
+-- Keeps configuration_due, for the trigger of 0009_configuration_layers.postgresql.sql.
+CREATE OR REPLACE FUNCTION vedette_configure_device() RETURNS trigger
+LANGUAGE plpgsql AS $function$
+BEGIN
+    INSERT INTO configuration_due (tenant, device) SELECT NEW.tenant, NEW.id
+        WHERE EXISTS (SELECT 1 FROM configuration_version WHERE tenant = NEW.tenant)
+        ON CONFLICT (tenant, device) DO NOTHING;
+    RETURN NULL;
+END
+$function$;
