@@ -309,12 +309,13 @@ def test_two_first_requests_at_once_make_one_device(
     assert len(shown["auth_sets"]) == 1
 
 
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(), lambda inner: st.lists(inner, max_size=3)
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts, lambda inner: st.lists(inner, max_size=3)
 )
 
 
-@given(identity=st.dictionaries(st.text(), values, min_size=1, max_size=5), data=st.data())
+@given(identity=st.dictionaries(texts, values, min_size=1, max_size=5), data=st.data())
 def test_order_and_spaces_of_an_identity_do_not_matter(identity: dict[str, Any], data: st.DataObject) -> None:
     shuffled = dict(data.draw(st.permutations(list(identity.items()))))
     spaced = proof.canonical_identity(json.dumps(shuffled, indent=data.draw(st.sampled_from([None, 0, 3]))))

@@ -10,7 +10,7 @@ from serving import DEVAUTH, FakeDevice, RealServer
 from vedette.server.alerts import store as alert_store
 from vedette.server.db import SYSTEM, Tx
 from vedette.server.db.core import DEVICE_TABLES
-from vedette.server.devices import authentication, inventory
+from vedette.server.devices import authentication, intake
 from vedette.server.notify import service as notify
 
 INVENTORY = "/api/devices/v1/inventory/device/attributes"
@@ -99,6 +99,7 @@ def test_keys_for_a_known_identity_fill_no_more_than_their_room(
         ('{"a":' + "[" * 100_000 + "}", "not a JSON object"),
         ('{"a": 1e400}', "out of range"),
         ('{"a": "\\ud800"}', "not a JSON object"),
+        ('{"a": "b\\u0000"}', "a NUL character"),  # PostgreSQL could not search it, for anybody
     ],
     ids=lambda text: text[:20],
 )
@@ -111,7 +112,7 @@ def test_an_identity_that_is_too_much(server: RealServer, admin: httpx.Client, i
 
 @pytest.mark.parametrize(
     "identity",
-    ['{"a":' + "9" * 300 + "}", '{"a":[[[[[[[1]]]]]]]}', '{"":"\\u0000"}', '{"status":"accepted","id":"x"}',
+    ['{"a":' + "9" * 300 + "}", '{"a":[[[[[[[1]]]]]]]}', r'{"":"\\u0000"}', '{"status":"accepted","id":"x"}',
      '{"a":null,"b":{"c":[1,{"d":true}]},"e":[],"f":[1,"a"]}', '{"name":"<script>alert(1)</script>\\u202e"}'],
 )  # fmt: skip
 def test_an_odd_identity_can_be_looked_at(server: RealServer, admin: httpx.Client, identity: str) -> None:
@@ -166,7 +167,7 @@ def test_what_a_device_says_of_itself_has_a_length(
     admin: httpx.Client, device: FakeDevice, accept: Accept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page of 500 devices holds all that each of them says."""
-    monkeypatch.setattr(inventory, "MAX_TOTAL", 1000)
+    monkeypatch.setattr(intake, "MAX_TOTAL", 1000)
     device_id = accept(device)
     client = device.client()
     assert client.patch(INVENTORY, json=[{"name": "a", "value": "x" * 900}]).status_code == 200

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from postgresql import Cluster
+from postgresql import ON_SQLITE, Cluster
 
 from vedette.server.settings import Settings
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=[pytest.param("sqlite", marks=ON_SQLITE), "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Of a server on each database, with nothing in it."""
     database = ""

@@ -41,7 +41,8 @@ class Program:
         self.port = free_port(0)
         self._before = before
         self._command = [sys.executable, "-m", "vedette", "server", "--listen", f"127.0.0.1:{self.port}"]
-        self._command += ["--data", str(data), *options]
+        # as the tests themselves see it, who may have been told to use another than SQLite
+        self._command += ["--data", str(data), "--database", Settings(data=data).database_url, *options]
         self._said: list[str] = []
         self._process: subprocess.Popen[str] | None = None
 

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from postgresql import cluster
+from postgresql import ON_SQLITE, cluster
 from test_disk_full import outage
 
 from fleet import Fleet, Program
@@ -20,6 +20,7 @@ def test_postgresql_is_stopped_and_started(tmp_path: Path) -> None:
         outage(settings, lambda program: running.stop(), lambda program: running.start())
 
 
+@ON_SQLITE
 def test_a_file_that_another_program_holds(tmp_path: Path) -> None:
     """For a second: who reports meanwhile waits and is stored."""
     fleet = Fleet.made(Settings(data=tmp_path), 4)
@@ -41,6 +42,7 @@ def test_a_file_that_another_program_holds(tmp_path: Path) -> None:
     fleet.check()
 
 
+@ON_SQLITE
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     """What is open goes on; a start says in one sentence what is wrong."""
     fleet = Fleet.made(Settings(data=tmp_path), 1)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from postgresql import ON_SQLITE
 
 from fleet import Fleet, Program
 from vedette.server.settings import Settings
@@ -31,6 +32,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", path], check=True)
 
 
+@ON_SQLITE
 def test_of_a_file_system(small_disk: Path) -> None:
     filler = small_disk / "filler"
 
@@ -45,6 +47,7 @@ def test_of_a_file_system(small_disk: Path) -> None:
     outage(Settings(data=small_disk), fill, lambda program: filler.unlink())
 
 
+@ON_SQLITE
 def test_of_what_a_process_may_write(tmp_path: Path) -> None:
     """No file may grow: without root."""
 

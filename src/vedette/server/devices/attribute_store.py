@@ -60,38 +60,6 @@ async def of_scope(tx: Tx, device_id: str, scope: str) -> list[Row]:
     )  # fmt: skip
 
 
-async def own(tx: Tx) -> list[Row]:
-    """What a device has reported of itself."""
-    return await tx.all(
-        "SELECT name, value, description FROM attribute"
-        " WHERE tenant = :tenant AND device = :device AND scope = 'inventory'"
-    )
-
-
-async def own_group(tx: Tx) -> Row | None:
-    """The device itself, for a device: its group, to tell who may see it."""
-    return await tx.one("SELECT group_name FROM device WHERE tenant = :tenant AND id = :device")
-
-
-async def set_own(tx: Tx, rows: Iterable[Mapping[str, object]], now: int) -> None:
-    """Write attributes a device reports: `name`, `value`, `description` each."""
-    await tx.many(
-        "INSERT INTO attribute (tenant, device, scope, name, value, description, updated_at)"
-        " VALUES (:tenant, :device, 'inventory', :name, :value, :description, :now)"
-        " ON CONFLICT (tenant, device, scope, name)"
-        " DO UPDATE SET value = excluded.value, description = excluded.description, updated_at = excluded.updated_at",
-        [{**row, "now": now} for row in rows],
-    )
-    await tx.execute("UPDATE device SET updated_at = :now WHERE tenant = :tenant AND id = :device", now=now)
-
-
-async def drop_own(tx: Tx, names: Iterable[str]) -> None:
-    await tx.many(
-        "DELETE FROM attribute WHERE tenant = :tenant AND device = :device AND scope = 'inventory' AND name = :name",
-        [{"name": name} for name in names],
-    )
-
-
 async def clear(tx: Tx, device_id: str, scope: str) -> None:
     """Forget one scope of a device."""
     await tx.execute(

@@ -3,17 +3,16 @@
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from vedette.errors import Changed, Denied, Invalid, NotFound, Unauthenticated
+from vedette.errors import Changed, Denied, Invalid, NotFound
 from vedette.server.access.permissions import FORBIDDEN
 from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
-from vedette.server.db import DeviceScope, Row, Tx, UserScope
+from vedette.server.db import Row, Tx, UserScope
 from vedette.server.devices import attribute_store, search_store, store
 from vedette.server.devices.attribute_store import encoded
-from vedette.server.devices.sessions import UNAUTHORIZED
 from vedette.server.services import Services
 from vedette.server.times import micros
 
@@ -33,21 +32,28 @@ class Reported:
     name: str
     value: Any
     description: str | None = None
+    text: str = field(init=False)  # the value as it is stored
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= MAX_NAME:
             raise Invalid(f"attribute name {self.name[:50]!r}: give 1 to {MAX_NAME} characters")
         if not _allowed(self.value):
             raise Invalid(f"attribute {self.name[:50]!r}: a value is a string, a number, or a list of one of them")
-        if len(encoded(self.value)) > MAX_VALUE or len(self.description or "") > MAX_NAME:
+        if "\0" in self.name or "\0" in (self.description or "") or _has_nul(self.value):
+            raise Invalid(f"attribute {self.name[:50]!r} has a NUL character, which no database of ours can hold")
+        text = encoded(self.value)
+        if len(text) > MAX_VALUE or len(self.description or "") > MAX_NAME:
             raise Invalid(f"attribute {self.name[:50]!r} is too long")
+        object.__setattr__(self, "text", text)
 
 
 def _allowed(value: Any) -> bool:
     match value:
+        case str():
+            return True
         case bool() | None:
             return False
-        case str() | int() | float():
+        case int() | float():
             return True
         case list():
             texts = [isinstance(each, str) for each in value]
@@ -57,51 +63,8 @@ def _allowed(value: Any) -> bool:
             return False
 
 
-async def report(services: Services, scope: DeviceScope, given: Sequence[Reported], *, replace: bool) -> None:
-    """What a device says of itself; with `replace`, what it does not say any more is forgotten.
-
-    Nothing is written when nothing has changed, which is what devices mostly say.
-
-    Raises:
-        Invalid: too many attributes.
-        Unauthenticated: the device is no longer there.
-    """
-    wanted = {each.name: (encoded(each.value), each.description) for each in given}  # of a repeated name the last
-    if len(wanted) > MAX_ATTRIBUTES:
-        raise Invalid(f"too many attributes: at most {MAX_ATTRIBUTES}")
-    if _difference(await services.db.read(scope, attribute_store.own), wanted, replace=replace) != ({}, set()):
-        await services.db.write(scope, _report, services, scope, wanted, replace)
-
-
-async def _report(
-    tx: Tx, services: Services, scope: DeviceScope, wanted: Mapping[str, tuple[str, str | None]], replace: bool
-) -> None:
-    device = await attribute_store.own_group(tx)
-    if device is None:
-        raise Unauthenticated(UNAUTHORIZED)
-    rows = await attribute_store.own(tx)
-    changed, gone = _difference(rows, wanted, replace=replace)
-    result = {row["name"]: (row["value"], row["description"]) for row in rows if row["name"] not in gone} | changed
-    if len(result) > MAX_ATTRIBUTES:
-        raise Invalid(f"too many attributes: at most {MAX_ATTRIBUTES}")
-    if sum(len(name) + len(value) + len(about or "") for name, (value, about) in result.items()) > MAX_TOTAL:
-        raise Invalid(f"the attributes of a device are together longer than {MAX_TOTAL} characters")
-    await attribute_store.drop_own(tx, gone)
-    await attribute_store.set_own(
-        tx,
-        [{"name": name, "value": value, "description": about} for name, (value, about) in changed.items()],
-        micros(services.clock.now()),
-    )
-    services.live.announce(tx, scope.tenant, device["group_name"], scope.device)
-
-
-def _difference(
-    rows: Sequence[Row], wanted: Mapping[str, tuple[str, str | None]], *, replace: bool
-) -> tuple[dict[str, tuple[str, str | None]], set[str]]:
-    """What has to be written, and the names that have to go."""
-    have = {row["name"]: (row["value"], row["description"]) for row in rows}
-    changed = {name: value for name, value in wanted.items() if have.get(name) != value}
-    return changed, (have.keys() - wanted.keys() if replace else set())
+def _has_nul(value: Any) -> bool:
+    return "\0" in value if isinstance(value, str) else isinstance(value, list) and any(map(_has_nul, value))
 
 
 async def clear(services: Services, caller: Caller, device_id: str) -> None:
@@ -152,13 +115,10 @@ async def set_tags(
             raise Invalid(f"too many tags: at most {MAX_TAGS}")
         if replace:
             await attribute_store.clear(tx, device_id, "tags")
-        values = [
-            {"name": each.name, "value": encoded(each.value), "description": each.description}
-            for each in wanted.values()
-        ]
+        values = [{"name": each.name, "value": each.text, "description": each.description} for each in wanted.values()]
         await attribute_store.set_scope(tx, device_id, "tags", values, now)
         before = {row["name"]: row["value"] for row in rows}
-        after = ({} if replace else before) | {name: encoded(each.value) for name, each in wanted.items()}
+        after = ({} if replace else before) | {name: each.text for name, each in wanted.items()}
         thing = audit.device(device_id, device["identity"])
         await audit.record(tx, services, caller, "update", thing, audit.diff("tags", before, after))
         services.live.announce(tx, caller.scope.tenant, device["group_name"], device_id)

@@ -10,13 +10,12 @@ from starlette.responses import Response
 
 from vedette.errors import Invalid, NotFound
 from vedette.server.caller import Caller
-from vedette.server.devices import inventory, search, service, sessions
+from vedette.server.devices import inventory, search, service
 from vedette.server.devices.inventory import Reported
 from vedette.server.devices.search import Cut, Predicate, Sort
 from vedette.server.devices.service import STATUSES, Device
-from vedette.server.http import Page, decode, json_response, page_of, paged, public_route, services, user_route
+from vedette.server.http import Page, decode, json_response, page_of, paged, services, user_route
 from vedette.server.http.paging import MAX_PER_PAGE, PER_PAGE
-from vedette.server.http.routes import bearer
 from vedette.server.openapi.operation import PAGED, Answer, Flag, Parameter, Time, bounds, operation, paged_list, words
 from vedette.wire.outgoing import timestamp
 
@@ -132,19 +131,6 @@ _IDS: Final = Annotated[list[str], bounds(minItems=1, maxItems=MAX_GROUP_CHANGE)
 _IF_TAGS: Final = Parameter("If-Match", "Only if the tags are still those of this `ETag`.", str, "header")
 
 
-# --- devices ---------------------------------------------------------------------------------------------------------
-
-
-@operation("Say what a device is: PUT replaces, PATCH adds", body=list[AttributeBody], answers={200: None}, by="device")
-async def report(request: Request) -> Response:
-    """What a device says of itself: PUT replaces, PATCH adds. Some clients accept nothing but exactly 200."""
-    use = services(request)
-    device = await sessions.device(use, bearer(request.headers.get("authorization")))
-    given = [_reported(each) for each in await decode(request, list[AttributeBody])]
-    await inventory.report(use, device, given, replace=request.method == "PUT")
-    return Response(status_code=200)
-
-
 # --- users: v1 -------------------------------------------------------------------------------------------------------
 
 
@@ -207,7 +193,7 @@ async def clear_device(request: Request, caller: Caller) -> Response:
     errors=(412,),
 )
 async def set_tags(request: Request, caller: Caller) -> Response:
-    given = [_reported(each) for each in await decode(request, list[AttributeBody])]
+    given = [reported(each) for each in await decode(request, list[AttributeBody])]
     await inventory.set_tags(
         services(request),
         caller,
@@ -336,7 +322,8 @@ async def statistics(request: Request, caller: Caller) -> Response:
     return json_response(answer)
 
 
-def _reported(body: AttributeBody) -> Reported:
+def reported(body: AttributeBody) -> Reported:
+    """Raises Invalid."""
     return Reported(name=body.name, value=body.value, description=body.description)
 
 
@@ -374,8 +361,6 @@ def dump_device(device: Device, selected: Collection[tuple[str, str]] | None = N
 
 
 ROUTES: Final = [
-    public_route("/api/devices/v1/inventory/device/attributes", {"PUT": report, "PATCH": report}),
-    public_route("/api/0.1.0/attributes", {"PUT": report, "PATCH": report}),
     user_route(f"{V1}/devices", {"GET": list_devices}),
     user_route(f"{V1}/devices/{{id}}", {"GET": get_device, "DELETE": clear_device}),
     user_route(f"{V1}/devices/{{id}}/tags", {"PUT": set_tags, "PATCH": set_tags}),

@@ -29,7 +29,7 @@ def canonical_identity(text: str) -> str:
     """The JSON object in `text` with sorted keys and without spaces, so that the same values are the same device.
 
     Raises:
-        Invalid: not a JSON object, too long, or nested too deeply.
+        Invalid: not a JSON object, too long, nested too deeply, or with a NUL character.
     """
     try:
         identity = msgspec.json.decode(text.encode(), type=dict[str, Any])
@@ -40,6 +40,8 @@ def canonical_identity(text: str) -> str:
         raise Invalid(f"invalid auth request: id_data must have 1 to {MAX_IDENTITY} bytes of content")
     if len(identity) > MAX_IDENTITY_KEYS:
         raise Invalid(f"invalid auth request: id_data must have at most {MAX_IDENTITY_KEYS} keys")
+    if r"\u0000" in canonical.replace(r"\\", ""):
+        raise Invalid("invalid auth request: id_data has a NUL character, which no database of ours can search")
     if _deeper(identity, MAX_DEPTH):
         raise Invalid(f"invalid auth request: id_data must not be nested more than {MAX_DEPTH} deep")
     return canonical

@@ -15,7 +15,6 @@ from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.db import Tx
 from vedette.server.devices import attribute_store, proof, store
-from vedette.server.devices.attribute_store import encoded
 from vedette.server.devices.inventory import MAX_ATTRIBUTES, MAX_TAGS, Reported
 from vedette.server.devices.search import SCOPES
 from vedette.server.services import Services
@@ -101,8 +100,7 @@ async def _merge(tx: Tx, services: Services, caller: Caller, device_id: str, ide
         if len(before.keys() | wanted.keys()) > most:
             raise Invalid(f"too many attributes of scope {scope}: at most {most}")
         rows: list[dict[str, Any]] = [
-            {"name": each.name, "value": encoded(each.value), "description": each.description}
-            for each in wanted.values()
+            {"name": each.name, "value": each.text, "description": each.description} for each in wanted.values()
         ]
         await attribute_store.set_scope(tx, device_id, scope, rows, now)
         after = before | {row["name"]: row["value"] for row in rows}

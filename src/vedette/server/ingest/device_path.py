@@ -30,6 +30,8 @@ Handler = Callable[[Services, Call], Awaitable[int | Response]]
 """Returns an answer, or the status of one without body."""
 
 _EMPTY: Final[Message] = {"type": "http.response.body", "body": b""}
+_NO_HEADERS: Final[list[tuple[bytes, bytes]]] = []
+_NO_LENGTH: Final = [(b"content-length", b"0")]  # else it would be sent in chunks, of which there are none
 _HAVE_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -58,7 +60,8 @@ class DevicePath:
                     body = whole
                 answer = await handler(services, Call(device, body, headers, scope))
                 if isinstance(answer, int):
-                    await send({"type": "http.response.start", "status": answer, "headers": []})
+                    headers_out = _NO_HEADERS if answer == 204 else _NO_LENGTH
+                    await send({"type": "http.response.start", "status": answer, "headers": headers_out})
                     await send(_EMPTY)
                     return
                 response = answer

@@ -6,6 +6,9 @@ from typing import Final, NotRequired, TypedDict
 from vedette.server.alerts import account, intake
 from vedette.server.alerts import service as alerts
 from vedette.server.deployments.device_api import V1, V2
+from vedette.server.devices import intake as inventory
+from vedette.server.devices.inventory_api import AttributeBody, reported
+from vedette.server.http.body import parse
 from vedette.server.ingest.device_path import Call, DevicePath
 from vedette.server.ingest.next_deployment import get_v1, post_v1, post_v2
 from vedette.server.openapi.operation import operation
@@ -42,10 +45,21 @@ async def gaps(services: Services, call: Call) -> int:
     return 204
 
 
+@operation("Say what a device is: PUT replaces, PATCH adds", body=list[AttributeBody], answers={200: None})
+async def attributes(services: Services, call: Call) -> int:
+    """What a device says of itself. Some clients accept nothing but exactly 200."""
+    given = [reported(each) for each in parse(call.body, list[AttributeBody])]
+    await inventory.report(services, call.device, given, replace=call.scope["method"] == "PUT")
+    return 200
+
+
+_INVENTORY: Final = DevicePath({"PUT": attributes, "PATCH": attributes})
 HOT_PATHS: Final[Mapping[str, DevicePath]] = {
     "/api/devices/v1/devicemonitor/alert": DevicePath({"POST": alert}),
     "/api/devices/v1/devicemonitor/config": DevicePath({"POST": config, "PUT": config}),
     "/api/devices/v1/vedette/gaps": DevicePath({"POST": gaps}),
+    "/api/devices/v1/inventory/device/attributes": _INVENTORY,
+    "/api/0.1.0/attributes": _INVENTORY,
     f"{V1}/next": DevicePath({"GET": get_v1, "POST": post_v1}),
     f"{V2}/next": DevicePath({"POST": post_v2}),
 }
