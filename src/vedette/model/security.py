@@ -101,12 +101,30 @@ SECURITY: Final[Mapping[str, Kind]] = {
     "cve": Kind(
         help="known vulnerabilities of the installed packages",
         settings=_common(
-            "1d",
+            "1h",
             severity=Setting(
                 type=CHOICE, default="high", choices=("low", "medium", "high", "critical"), help="the least to report"
             ),
+            unrated=Setting(
+                type=CHOICE,
+                default="high",
+                choices=("low", "medium", "high", "critical"),
+                help="how severe those are taken to be that nobody has rated",
+            ),
+            unfixed=Setting(type=FLAG, default="true", help="those that no version has fixed yet are reported too"),
             ignore=Setting(type=LIST, default="", help="ids that are not reported: CVE-2024-1234, or package:CVE-..."),
-            feed_age=Setting(type=DURATION, default="7d", help="a feed older than this is a finding of its own"),
+            vex=Setting(
+                type=LIST,
+                default="/etc/mender-monitor/vex",
+                help="OpenVEX documents, or directories of them, that say what does not affect this device",
+            ),
+            feed_age=Setting(
+                type=DURATION, default="7d", least=3600, help="a feed older than this is a finding of its own"
+            ),
+            feed=Setting(type=TEXT, default="", help="directory of the feed; none: where the server's is kept"),
+            ecosystem=Setting(
+                type=TEXT, default="auto", help="whose advisories count, as Debian:12; auto: by /etc/os-release"
+            ),
             pip=Setting(type=LIST, default="", help="directories with Python packages to look at besides the system's"),
         ),
     ),

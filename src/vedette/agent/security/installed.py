@@ -3,23 +3,25 @@
 Sources: dpkg-query(1) and deb-control(5), apk-package(5), opkg's control format, PEP 376 and PEP 566.
 """
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from glob import glob
 from pathlib import Path
 from typing import Final
 
-from vedette.agent.security import rpmdb
 from vedette.errors import Unavailable
 from vedette.model.feed import MAX_VERSION
 
 MAX_FILE: Final = 64 * 1024 * 1024  # bytes of a database
 MAX_METADATA: Final = 64 * 1024  # bytes; name and version stand at the beginning
 MAX_PACKAGES: Final = 100_000
-PIP: Final = ("usr/local/lib/python3*/*-packages", "usr/lib/python3.*/site-packages", "usr/lib64/python3.*/site-packages")
+PIP: Final = (
+    "usr/local/lib/python3*/*-packages",
+    "usr/lib/python3.*/site-packages",
+    "usr/lib64/python3.*/site-packages",
+)
 """Where pip installs for everybody. What the distribution has put there belongs to its own package manager."""
+_KERNEL: Final = re.compile(r"linux-(image(-unsigned)?|modules|headers)-[0-9]")
 _INSTALLERS: Final = {"pip", "uv", "poetry", "pdm", "conda", "pipx"}
 
 
@@ -84,7 +86,7 @@ def _grouped(parts: Iterable[_Part]) -> list[Package]:
 def _dpkg(root: Path, unseen: list[str]) -> Iterator[_Part]:
     files = [root / "var/lib/dpkg/status"]
     # Images without dpkg itself have a file for each package.
-    files += (Path(each) for each in sorted(glob(f"{root}/var/lib/dpkg/status.d/*")) if not each.endswith(".md5sums"))
+    files += (each for each in sorted((root / "var/lib/dpkg/status.d").glob("*")) if each.suffix != ".md5sums")
     parts = []
     for path in files:
         for stanza in _stanzas(path, unseen):
@@ -100,27 +102,24 @@ def _dpkg_source(name: str, version: str, source: str) -> tuple[str, str]:
         return name, version
     source, _, own = source.partition(" ")
     if source.startswith("linux-signed"):
-        return re.sub(r"-signed(-(?:amd64|arm64|armhf|i386|ppc64el|s390x)$)?", "", source), version
+        return re.sub(r"-signed(-(amd64|arm64|armhf|i386|ppc64el|s390x)$)?", "", source), version
     return source, own.strip(" ()") or version
 
 
 def _running_kernel(parts: list[_Part], root: Path) -> list[_Part]:
     """Without what of kernels does not run: headers, and images other than the running one, where that is known."""
+    kernels = {part.sources[0][0] for part in parts if _KERNEL.match(part.name)} | {"linux"}
+    images = {part.name for part in parts if part.name.startswith("linux-image-") and _KERNEL.match(part.name)}
+    running = _running(root)
+    own = {f"linux-image-{running}", f"linux-image-{running}-unsigned"} & images
+    return [part for part in parts if part.sources[0][0] not in kernels or part.name in (own or images)]
+
+
+def _running(root: Path) -> str:
     try:
-        running = (root / "proc/sys/kernel/osrelease").read_text().strip()
+        return (root / "proc/sys/kernel/osrelease").read_text().strip()
     except (OSError, UnicodeDecodeError):
-        running = ""
-    kernels = {part.name for part in parts if part.name.startswith("linux-image-") and part.name[12:13].isdigit()}
-    own = {f"linux-image-{running}", f"linux-image-{running}-unsigned"} & kernels
-    return [
-        part
-        for part in parts
-        if not re.fullmatch(r"linux(-[a-z].*)?", part.sources[0][0])
-        or (part.name in (own or kernels) if part.sources[0][0] not in _NOT_THE_KERNEL else True)
-    ]
-
-
-_NOT_THE_KERNEL: Final = {"linux-firmware", "linux-atm", "linux-base", "linux-sysctl-defaults", "linux-ptp"}
+        return ""
 
 
 # --- apk, opkg, rpm --------------------------------------------------------------------------------------------------
@@ -147,9 +146,17 @@ def _opkg(root: Path, unseen: list[str]) -> Iterator[_Part]:
 
 
 def _rpm(root: Path, unseen: list[str]) -> Iterator[_Part]:
+    from vedette.agent.security import rpmdb  # brings SQLite, and hardly any device has rpm
+
     path = rpmdb.database(root)
-    for name, version, source in rpmdb.packages(path) if path is not None else ():
-        yield _Part("rpm", name, version, _both(name, source, version))
+    if path is None:
+        return
+    found = list(rpmdb.packages(path))
+    running = _running(root)  # version-release.architecture
+    of_kernel = {each.version for each in found if each.source == "kernel" and running.startswith(f"{each.version}.")}
+    for name, version, source in found:
+        if source != "kernel" or not of_kernel or version in of_kernel:
+            yield _Part("rpm", name, version, _both(name, source, version))
 
 
 def _both(first: str, second: str, version: str) -> tuple[tuple[str, str], ...]:
@@ -179,20 +186,20 @@ def _stanzas(path: Path, unseen: list[str], colon: str = ": ") -> Iterator[dict[
 
 
 def _pip(root: Path, given: Iterable[str], unseen: list[str]) -> list[Package]:
-    usual = [each for pattern in PIP for each in sorted(glob(f"{root}/{pattern}"))]
-    named = [str(root / each.lstrip("/")) for each in given]
-    packages: dict[tuple[str, str], Package] = {}
+    usual = [each for pattern in PIP for each in sorted(root.glob(pattern))]
+    named = [root / each.lstrip("/") for each in given]
+    packages: dict[tuple[Path, str], Package] = {}
     for directory in dict.fromkeys((*usual, *named)):
         try:
-            entries = sorted(os.listdir(directory))
+            entries = sorted(directory.iterdir())[:MAX_PACKAGES]
         except OSError as exc:
             unseen.append(_reason(exc))
             continue
-        for entry in entries[:MAX_PACKAGES]:
-            if entry.endswith((".dist-info", ".egg-info")):
-                found = _python(Path(directory, entry), by_hand=directory in named)
+        for entry in entries:
+            if entry.suffix in {".dist-info", ".egg-info"}:
+                found = _python(entry, by_hand=directory in named)
                 if found is not None:
-                    shown = "/" + os.path.relpath(directory, root)
+                    shown = f"/{directory.relative_to(root)}"
                     packages[directory, found[0]] = Package("pip", *found, (found[0],), found[1], shown)
     return list(packages.values())
 

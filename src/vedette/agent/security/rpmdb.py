@@ -41,7 +41,9 @@ def database(root: Path) -> Path | None:
     for place in PLACES:
         for name in ("Packages", "Packages.db"):
             if (root / place / name).is_file():
-                raise Unavailable(f"/{place}/{name}: rpm's older databases are not read; rpmdb --rebuilddb makes a new one")
+                raise Unavailable(
+                    f"/{place}/{name}: rpm's older databases are not read; rpmdb --rebuilddb makes a new one"
+                )
     return None
 
 
