@@ -16,9 +16,10 @@ _COLUMNS: Final = (
 
 
 async def candidate(tx: Tx) -> Row | None:
-    """The oldest deployment of the device that has not ended."""
+    """The oldest deployment of the device that has not ended; none that is held and that the device has not begun."""
     return await tx.one(
         f"{_COLUMNS} AND device_deployment.ended_at IS NULL"
+        " AND (deployment.held = 0 OR device_deployment.status <> 'pending')"
         " ORDER BY device_deployment.position, device_deployment.deployment LIMIT 1"
     )
 

@@ -14,6 +14,7 @@ TOPIC: Final = "deployments"
 FRESH_S: Final = 30.0  # new ones are announced; this is for what has ended, and costs such a device one look
 MAX_DEVICES: Final = 10_000  # of a tenant; with more, each device is looked up
 MAX_TENANTS: Final = 10_000
+_MANY: Final = ""  # announced in place of a device
 
 
 @dataclass(slots=True)
@@ -58,6 +59,9 @@ class Due:
 
     def _added(self, tenant: str, device: str) -> None:
         self._changes += 1
+        if device == _MANY:
+            self._known.pop(tenant, None)
+            return
         known = self._known.get(tenant)
         if known is not None and known.devices is not None:
             known.devices.add(device)
@@ -72,3 +76,8 @@ class Due:
 def announce(tx: Tx, tenant: str, device: str) -> None:
     """Tell every server process that `device` is owed something."""
     tx.announce(TOPIC, tenant, device)
+
+
+def announce_many(tx: Tx, tenant: str) -> None:
+    """Tell every server process that any device of the tenant may be owed something: they ask the database anew."""
+    tx.announce(TOPIC, tenant, _MANY)

@@ -195,7 +195,7 @@ async def devices(
 
     async def work(tx: Tx) -> Listing[DeviceDeployment]:
         await _one(tx, scope, deployment_id)
-        rows, total = await store.devices(tx, limit, offset, deployment=deployment_id, statuses=statuses)
+        rows, total = await store.devices(tx, limit, offset, deployments=[deployment_id], statuses=statuses)
         return Listing(tuple(map(_of_device, rows)), total)
 
     return await services.db.read(scope, work)

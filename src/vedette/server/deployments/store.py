@@ -97,6 +97,65 @@ async def add_device(tx: Tx, deployment: str, device: str, now: int) -> bool:
     return count == 1
 
 
+async def widen(tx: Tx, deployment: str, devices: int) -> None:
+    """So many more devices have it."""
+    await tx.execute(
+        "UPDATE deployment SET unfinished = unfinished + :devices, finished_at = NULL,"
+        " status = CASE WHEN status = 'finished' THEN 'inprogress' ELSE status END"
+        " WHERE tenant = :tenant AND id = :id",
+        id=deployment, devices=devices,
+    )  # fmt: skip
+
+
+async def remove(tx: Tx, deployment: str) -> None:
+    """One that no device has."""
+    await tx.execute("DELETE FROM deployment WHERE tenant = :tenant AND id = :id", id=deployment)
+
+
+async def add_devices(tx: Tx, deployment: str, devices: Sequence[str], now: int) -> list[str]:
+    """As `add_device`, for many; those who had it not."""
+    rows = await tx.all(
+        "INSERT INTO device_deployment (tenant, device, deployment, position, status, substate, attempts, hidden,"
+        " created_at) SELECT device.tenant, device.id, CAST(:deployment AS text),"
+        " (SELECT coalesce(max(earlier.position), 0) + 1 FROM device_deployment AS earlier"
+        " WHERE earlier.tenant = :tenant AND earlier.device = device.id),"
+        " 'pending', '', 0, 0, CAST(:now AS bigint) FROM device WHERE {visible} AND device.id IN {each:ids}"
+        " ON CONFLICT (tenant, device, deployment) DO NOTHING RETURNING device",
+        deployment=deployment, ids=json.dumps(list(devices)), now=now,
+    )  # fmt: skip
+    return [row["device"] for row in rows]
+
+
+async def abort_pending(tx: Tx, devices: Sequence[str], but: str, now: int) -> list[Row]:
+    """Abort what these devices have not begun, but for one deployment; the `device` and `deployment` of each."""
+    return await tx.all(
+        "UPDATE device_deployment SET status = 'aborted', substate = '', ended_at = :now"
+        " WHERE device_deployment.tenant = :tenant AND device_deployment.device IN {each:ids}"
+        " AND device_deployment.ended_at IS NULL AND device_deployment.status = 'pending'"
+        f" AND device_deployment.deployment <> :but AND {_OF_VISIBLE} RETURNING device, deployment",
+        ids=json.dumps(list(devices)), but=but, now=now,
+    )  # fmt: skip
+
+
+async def abort_some(tx: Tx, deployments: Sequence[str], limit: int, now: int) -> list[Row]:
+    """Abort deployments on devices that have not begun, so many at most; the `device` and `deployment` of each."""
+    return await tx.all(
+        "UPDATE device_deployment SET status = 'aborted', substate = '', ended_at = :now"
+        " WHERE device_deployment.tenant = :tenant AND (device_deployment.device, device_deployment.deployment) IN"
+        " (SELECT owed.device, owed.deployment FROM device_deployment AS owed WHERE owed.tenant = :tenant"
+        " AND owed.deployment IN {each:ids} AND owed.ended_at IS NULL AND owed.status = 'pending' LIMIT :limit)"
+        f" AND {_OF_VISIBLE} RETURNING device, deployment",
+        ids=json.dumps(list(deployments)), limit=limit, now=now,
+    )  # fmt: skip
+
+
+async def set_held(tx: Tx, deployments: Sequence[str], held: bool) -> None:
+    await tx.execute(
+        "UPDATE deployment SET held = :held WHERE tenant = :tenant AND id IN {each:ids}",
+        ids=json.dumps(list(deployments)), held=int(held),
+    )  # fmt: skip
+
+
 async def abort(tx: Tx, now: int, *, deployment: str | None = None, device: str | None = None) -> list[Row]:
     """Abort what has not ended, of a deployment or of a device; the `device` and `deployment` of each."""
     column, value = ("deployment", deployment) if device is None else ("device", device)
@@ -199,15 +258,54 @@ async def statistics(tx: Tx, deployments: Sequence[str]) -> list[Row]:
     )
 
 
+async def offline(tx: Tx, deployments: Sequence[str]) -> list[Row]:
+    """How many devices have not begun, and have not been heard of since they were owed it: `deployment`, `number`."""
+    return await tx.all(
+        "SELECT device_deployment.deployment, count(*) AS number FROM device_deployment"
+        " JOIN device ON device.tenant = device_deployment.tenant AND device.id = device_deployment.device"
+        " WHERE device_deployment.tenant = :tenant AND {visible} AND device_deployment.deployment IN {each:ids}"
+        " AND device_deployment.status = 'pending'"
+        " AND (device.check_in_at IS NULL OR device.check_in_at < device_deployment.created_at)"
+        " GROUP BY device_deployment.deployment",
+        ids=json.dumps(list(deployments)),
+    )
+
+
+async def somebody_at_it(tx: Tx, deployments: Sequence[str]) -> bool:
+    """Whether a device has not ended that was heard of since it was owed it."""
+    found = await tx.value(
+        "SELECT 1 FROM device_deployment"
+        " JOIN device ON device.tenant = device_deployment.tenant AND device.id = device_deployment.device"
+        " WHERE device_deployment.tenant = :tenant AND {visible} AND device_deployment.deployment IN {each:ids}"
+        " AND device_deployment.ended_at IS NULL"
+        " AND (device_deployment.status <> 'pending' OR device.check_in_at >= device_deployment.created_at) LIMIT 1",
+        ids=json.dumps(list(deployments)),
+    )
+    return found is not None
+
+
+async def begun(tx: Tx, deployments: Sequence[str], devices: Sequence[str]) -> dict[str, int]:
+    """When each of these devices began with one of these deployments; those who have not are not there."""
+    rows = await tx.all(
+        "SELECT device_deployment.device, min(device_deployment.started_at) AS at FROM device_deployment"
+        " JOIN device ON device.tenant = device_deployment.tenant AND device.id = device_deployment.device"
+        " WHERE device_deployment.tenant = :tenant AND {visible} AND device_deployment.deployment IN {each:ids}"
+        " AND device_deployment.device IN {each:devices} AND device_deployment.started_at IS NOT NULL"
+        " GROUP BY device_deployment.device",
+        ids=json.dumps(list(deployments)), devices=json.dumps(list(devices)),
+    )  # fmt: skip
+    return {row["device"]: row["at"] for row in rows}
+
+
 async def devices(
-    tx: Tx, limit: int, offset: int, *, deployment: str | None = None, device: str | None = None,
+    tx: Tx, limit: int, offset: int, *, deployments: Sequence[str] | None = None, device: str | None = None,
     statuses: Sequence[str] | None = None,
 ) -> tuple[list[Row], int]:  # fmt: skip
-    """What has become of a deployment on its devices, or of the deployments of a device, which come newest first."""
-    where, order, params = _FROM_DEVICES, "device_deployment.device", dict[str, Any]()
-    if deployment is not None:
-        where += " AND device_deployment.deployment = :deployment"
-        params["deployment"] = deployment
+    """What has become of deployments on their devices, or of the deployments of a device, which come newest first."""
+    where, order, params = _FROM_DEVICES, "device_deployment.device, device_deployment.deployment", dict[str, Any]()
+    if deployments is not None:
+        where += " AND device_deployment.deployment IN {each:deployments}"
+        params["deployments"] = json.dumps(list(deployments))
     if device is not None:
         where += " AND device_deployment.device = :of"
         params["of"] = device
@@ -238,7 +336,10 @@ async def due_devices(tx: Tx, limit: int) -> list[str]:
     rows = await tx.all(
         "SELECT DISTINCT device_deployment.device FROM device_deployment"
         " JOIN device ON device.tenant = device_deployment.tenant AND device.id = device_deployment.device"
-        " WHERE device_deployment.tenant = :tenant AND device_deployment.ended_at IS NULL AND {visible} LIMIT :limit",
+        " JOIN deployment ON deployment.tenant = device_deployment.tenant"
+        " AND deployment.id = device_deployment.deployment"
+        " WHERE device_deployment.tenant = :tenant AND device_deployment.ended_at IS NULL AND {visible}"
+        " AND (deployment.held = 0 OR device_deployment.status <> 'pending') LIMIT :limit",
         limit=limit,
     )
     return [row["device"] for row in rows]
