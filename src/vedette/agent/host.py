@@ -181,8 +181,12 @@ class Host:
             log.debug(f"{self._children_file} cannot be written: {exc}")
 
 
-def output(argv: Sequence[str], *, timeout_s: float, max_bytes: int, clock: Clock | None = None) -> str:
+def output(
+    argv: Sequence[str], *, timeout_s: float, max_bytes: int, clock: Clock | None = None, cut: bool = False
+) -> str:
     """Run a program to its end and return what it printed. Blocks, so it is not for the daemon's own process.
+
+    With `cut` a program that prints more than `max_bytes` is ended there, and that is what it printed.
 
     Raises:
         Unavailable: it cannot be started, takes longer than `timeout_s`, prints more than `max_bytes`, or fails.
@@ -203,7 +207,7 @@ def output(argv: Sequence[str], *, timeout_s: float, max_bytes: int, clock: Cloc
         raise Unavailable(f"{argv[0]} cannot be started: {exc.strerror}") from exc
     finally:
         os.close(write)
-    data, end = b"", clock.elapsed() + timeout_s
+    data, end, enough = b"", clock.elapsed() + timeout_s, False
     trouble = f"{argv[0]} took longer than {timeout_s:g} s"
     try:
         poll = select.poll()
@@ -213,6 +217,7 @@ def output(argv: Sequence[str], *, timeout_s: float, max_bytes: int, clock: Cloc
             data += part
             if len(data) > max_bytes:
                 trouble = f"{argv[0]} printed more than {max_bytes} bytes"
+                enough = cut
                 break
             if not part:
                 trouble = ""
@@ -224,6 +229,8 @@ def output(argv: Sequence[str], *, timeout_s: float, max_bytes: int, clock: Cloc
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if enough:
+        return data[:max_bytes].decode(errors="replace")
     if trouble:
         raise Unavailable(trouble)
     if code != 0:

@@ -54,10 +54,10 @@ _SSHD: Final = frozenset({"sshd", "sshd-session", "sshd-auth"})
 # The time, perhaps the host, perhaps facility and level (BusyBox), the program and its number.
 _LINE: Final = re.compile(
     r"(?:<\d{1,3}>)?"
-    r"(?:(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?(?: \d{4})?"
+    r"(?:[A-Z][a-z]{2} (?=[A-Z]))?(?P<time>[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?(?: \d{4})?"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?) "
     r"(?:(?!\S*: )\S+ )?(?:[a-z0-9]+\.[a-z]+ )?"
-    r"(?P<program>[\w./-]+)(?:\[(?P<pid>\d+)\])?: (?P<message>.*)",
+    r"(?P<program>[\w./-]+\]?)(?:\[(?P<pid>\d+)\])?: (?P<message>.*)",
     re.ASCII | re.DOTALL,
 )
 _TERMINAL: Final = re.compile(r"(?:/dev/)?(?:tty\w*|pts/\d+|console|hvc\d+|\(unknown\))")
@@ -72,7 +72,7 @@ def parse(line: bytes, written: datetime) -> Event | None:
     if found is None:
         return None
     event = of_message(found["program"], found["pid"] or "", found["message"])
-    return None if event is None else replace(event, at=time_of(line, written))
+    return None if event is None else replace(event, at=time_of(found["time"].encode(), written))
 
 
 def of_message(program: str, pid: str, message: str) -> Event | None:
@@ -211,9 +211,11 @@ _SU: Final = (
     _rule(r"- \S+ (?P<by>[^\s:]+):(?P<user>\S+)", _su),  # shadow, BusyBox
 )
 _SUDO: Final = (
-    _rule(r"(?P<by>\S+) : (?P<times>\d{1,4}) incorrect password attempts? ; .*", _sudo_failed),
-    _rule(r"(?P<by>\S+) : (?:user NOT in sudoers|command not allowed|user NOT authorized on host) ; .*", _sudo_refused),
-    _rule(r"(?P<by>\S+) : (?:TTY=\S+ ; )?PWD=.* ; USER=\S+ ;(?: \w+=.* ;)* COMMAND=(?P<command>.*)", _sudo_tool),
+    _rule(r"\s*(?P<by>\S+) : (?P<times>\d{1,4}) incorrect password attempts? ; .*", _sudo_failed),
+    _rule(
+        r"\s*(?P<by>\S+) : (?:user NOT in sudoers|command not allowed|user NOT authorized on host) ; .*", _sudo_refused
+    ),
+    _rule(r"\s*(?P<by>\S+) : (?:TTY=\S+ ; )?PWD=.* ; USER=\S+ ;(?: \w+=.* ;)* COMMAND=(?P<command>.*)", _sudo_tool),
 )
 _ACCOUNTS: Final = (
     _rule(r"new user: name=(?P<user>[^,]+), .*?(?:, from=(?P<tty>\S+))?", _account),

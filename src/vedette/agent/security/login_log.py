@@ -66,7 +66,7 @@ def nowhere(path: Path) -> Position:
 
 
 def news(path: Path, places: Places, limit: int = LOOK_BYTES, *, record: int = 0) -> News:
-    """What was written behind `places`, at most `limit` bytes of it. Raises OSError: what is there cannot be read."""
+    """What was written behind `places`, about `limit` bytes of it. Raises OSError: what is there cannot be read."""
     parts: list[tuple[bytes, int]] = []
     *before, place = places
     left: tuple[Position, ...] = ()
@@ -91,9 +91,8 @@ def news(path: Path, places: Places, limit: int = LOOK_BYTES, *, record: int = 0
             lost = f"{each} is damaged, and the end of what was in it cannot be read"
             continue
         parts += part
-        limit -= sum(len(data) for data, _ in part)
         place = new
-        if more or limit <= 0:
+        if more or sum(len(data) for data, _ in parts) >= limit:
             return News(parts=parts, places=(*left, place), more=True, lost=lost)
         if not last:
             left = () if each.name.endswith(GZIP) else (new,)

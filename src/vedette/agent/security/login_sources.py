@@ -33,7 +33,7 @@ class Place:
     source: str = ""  # JOURNAL, RECORDS, the path of a log; "": there was none
     files: Mapping[str, Places] = field(default_factory=dict)
     cursor: str = ""
-    looked: float = 0.0  # when, in seconds since 1970
+    since: float = 0.0  # what another source says after this is news (seconds since 1970)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Said:
 def dump(place: Place) -> dict[str, Any]:
     """As JSON has it."""
     files = {path: [asdict(each) for each in places] for path, places in place.files.items()}
-    return {"source": place.source, "files": files, "cursor": place.cursor, "looked": place.looked}
+    return {"source": place.source, "files": files, "cursor": place.cursor, "since": place.since}
 
 
 def load(json: object) -> Place | None:
@@ -58,7 +58,7 @@ def load(json: object) -> Place | None:
     try:
         assert isinstance(json, dict)
         files = {str(path): tuple(Position(**each) for each in places) for path, places in json["files"].items()}
-        return Place(source=str(json["source"]), files=files, cursor=str(json["cursor"]), looked=float(json["looked"]))
+        return Place(source=str(json["source"]), files=files, cursor=str(json["cursor"]), since=float(json["since"]))
     except (AssertionError, KeyError, TypeError, ValueError, AttributeError):
         return None
 
@@ -71,20 +71,17 @@ def read(
     Raises Invalid: `wanted` is no source; Unavailable: it cannot be read.
     """
     source = _choose(root, wanted, place.source if place is not None else None, now)
-    looked = now.timestamp()
+    since = 0.0 if all_there_is else place.since if place is not None else now.timestamp()
     if not source:
-        return Said(events=(), place=Place(looked=looked), unseen=("/var/log: no log of logins, and no journal",))
+        return Said(events=(), place=Place(since=since), unseen=("/var/log: no log of logins, and no journal",))
     if source == JOURNAL:
-        since = 0.0 if all_there_is else place.looked if place is not None else looked
         cursor = place.cursor if place is not None else ""
         entries = login_journal.read(root, cursor, since, time_limit_s)
-        # Without any entry there is no cursor yet: the next look begins where this one began.
-        begun = looked if entries.cursor or place is None else place.looked
         return Said(
-            events=entries.events, place=Place(source=source, cursor=entries.cursor, looked=begun), more=entries.more
+            events=entries.events, place=Place(source=source, cursor=entries.cursor, since=since), more=entries.more
         )
     files = (login_records.WTMP, login_records.BTMP) if source == RECORDS else (source,)
-    return _read_files(root, source, files, place, looked, all_there_is=all_there_is)
+    return _read_files(root, source, files, place, since, all_there_is=all_there_is)
 
 
 def _choose(root: Path, wanted: str, current: str | None, now: datetime) -> str:
@@ -109,7 +106,7 @@ def _below(root: Path, path: str) -> Path:
 
 
 def _read_files(
-    root: Path, source: str, names: Sequence[str], place: Place | None, looked: float, *, all_there_is: bool
+    root: Path, source: str, names: Sequence[str], place: Place | None, since: float, *, all_there_is: bool
 ) -> Said:
     events: list[Event] = []
     files: dict[str, Places] = {}
@@ -144,7 +141,9 @@ def _read_files(
         raise Unavailable("; ".join(unseen))
     return Said(
         events=events,
-        place=Place(source=source, files=files, looked=looked),
+        place=Place(
+            source=source, files=files, since=max([since, *(each[-1].written_ns / 1e9 for each in files.values())])
+        ),
         more=more,
         notes=notes,
         unseen=unseen,

@@ -58,6 +58,12 @@ class Windows:
         self._windows[key] = window  # the last one that failed is last
         return window
 
+    def forget(self, key: str, name: str) -> None:
+        """What failed there counts elsewhere, if all of it has that name."""
+        window = self._windows.get(key)
+        if window is not None and window.names == [name] and not window.others:
+            del self._windows[key]
+
     def is_full(self, key: str, at: int | None = None) -> bool:
         """Has it failed too often (until that time)?"""
         window = self._windows.get(key)

@@ -170,7 +170,8 @@ class _Judge:
         window = self._sources.add(source, at, times, event.user if known else "")
         if self._sources.is_full(source):
             self._full_sources[source] = (event, window)
-        if known:
+            self._users.forget(event.user, source)
+        elif known:
             window = self._users.add(event.user, at, times, source)
             if self._users.is_full(event.user):
                 self._full_users[event.user] = window
@@ -191,7 +192,8 @@ class _Judge:
             key=f"failed from {source}",
             name=f"Failed logins from {source}",
             status="FAILED_LOGINS",
-            what=f"{window.total} failed logins within {self._span(window)}, as {whom} ({event.program} {event.method})",
+            what=f"{window.total} failed logins within {self._span(window)},"
+            f" as {whom} ({event.program} {event.method})",
             where=source,
             since=datetime.fromtimestamp(window.began, UTC),
             by=source,
