@@ -26,7 +26,7 @@ class _Usage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    run: Callable[[Paths, list[str]], None]
+    run: Callable[[Paths, list[str]], int | None]  # returns the exit status, None: 0
     arguments: str
     summary: str
     details: str = ""
@@ -38,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to fail
+    status: int | None = 0
     try:
-        _run(arguments)
+        status = _run(arguments)
         sys.stdout.flush()
     except _Usage as wrong:
         return _refuse(str(wrong), 2)
@@ -52,10 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         hint = "; run this as root" if isinstance(error, PermissionError) and os.geteuid() else ""
         return _refuse(what + hint, 1)
-    return 0
+    return status or 0
 
 
-def _run(arguments: list[str]) -> None:
+def _run(arguments: list[str]) -> int | None:
     root: Path | None = None
     while arguments and arguments[0].startswith("-"):
         option, equals, value = arguments.pop(0).partition("=")
@@ -77,7 +78,8 @@ def _run(arguments: list[str]) -> None:
     if name == "library" and len(rest) == 1:  # for the shell library, not for people
         from vedette.agent import library
 
-        return library.run(settings.load(root)[0], rest[0])
+        library.run(settings.load(root)[0], rest[0])
+        return None
     if name not in COMMANDS:
         raise _Usage(f"there is no command {name!r}, only {', '.join(COMMANDS)}")
     if rest[:1] in (["--help"], ["-h"]):
@@ -134,6 +136,28 @@ def _test(paths: Paths, arguments: list[str]) -> None:
         print(control_test.run(paths, arguments), end="")
     except control_test.Wrong as wrong:
         raise _Usage(f"{PROGRAM} test {wrong}") from None
+
+
+def _scan(paths: Paths, arguments: list[str]) -> int:
+    from vedette.agent import control_security
+
+    try:
+        text, found = control_security.scan(paths, arguments)
+    except control_security.Wrong as wrong:
+        raise _Usage(f"{PROGRAM} scan {wrong}") from None
+    except (VedetteError, OSError) as trouble:  # 1 means that something was found
+        return _refuse(str(trouble), 2)
+    print(text, end="")
+    return int(found)
+
+
+def _accept(paths: Paths, arguments: list[str]) -> None:
+    from vedette.agent import control_security
+
+    try:
+        print(control_security.accept(paths, arguments), end="")
+    except control_security.Wrong as wrong:
+        raise _Usage(f"{PROGRAM} accept {wrong}") from None
 
 
 def _help(_paths: Paths, arguments: list[str]) -> None:
@@ -211,6 +235,13 @@ create connectivity CHECK ADDRESS [INTERFACE]
 
   mender-monitorctl create connectivity server https://example.com/
 
+create KIND CHECK [SETTING=VALUE ...]
+  a security check: cve, pid-change, ports, setuid, traffic, integrity, logins,
+  deployment or processes; a wrong SETTING is refused with the list of all
+
+  mender-monitorctl create ports open-ports allow=tcp/22,tcp/443 dwell=2m
+  mender-monitorctl create pid-change web process=systemd:nginx.service count=3 within=1h
+
 What looks like a password, a token or a key is taken out of alerts before they leave
 the device; patterns of more that is secret stand in /etc/mender-monitor/redact.conf,
 one a line.
@@ -246,6 +277,50 @@ long the search took. Nothing is sent or stored.
             print how many lines match any of the patterns, one a line in PATTERNFILE
 
   mender-monitorctl test --patterns patterns.txt --count /var/log/syslog
+""",
+    ),
+    "scan": _Command(
+        _scan,
+        "KIND [SETTING=VALUE ...] [--check NAME] [--json]",
+        "look once for what a security check would find",
+        """
+KIND          a kind of security check: cve, pid-change, ports, setuid, traffic,
+              integrity, logins, deployment, processes
+SETTING=VALUE as for 'create KIND'
+--check NAME  as the check of this name would look now: with its settings, with what
+              it has learned, without what was accepted. Without it everything is
+              shown that is there and on no list
+--json        everything, for programs
+
+One finding a line. Exit status 1: there are findings, 0: there are none, 2: it could
+not look. What could not be looked at, for want of permission say, is named on
+standard error. Nothing is sent, stored or learned.
+
+  mender-monitorctl scan ports
+  mender-monitorctl scan ports loopback=true allow=tcp/22,tcp/443
+  mender-monitorctl scan setuid --check security
+
+The output can be watched like any other:
+
+  mender-monitorctl create log strange-ports "listens on" "@mender-monitorctl scan ports" 1d
+""",
+    ),
+    "accept": _Command(
+        _accept,
+        "KIND CHECK [KEY ... | --all] [--undo]",
+        "take findings of a security check for right",
+        """
+KIND CHECK  a security check, as 'list' shows it
+KEY         what the alert is about, as 'scan KIND --check CHECK' prints it before the
+            first colon that a blank follows
+--all       all that is found now
+--undo      these, or --all, are accepted no more
+
+Their alerts are called off when the check looks again, which a daemon that runs does at
+once. Where a finding has a content, as a file has, that content is accepted: when it
+changes again it is a finding again. Without KEY: prints what is accepted.
+
+  mender-monitorctl accept ports security "tcp 0.0.0.0:8080"
 """,
     ),
     "list": _Command(_list, "[--json]", "show the checks, enabled or not"),

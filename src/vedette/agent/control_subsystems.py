@@ -3,9 +3,11 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from vedette.agent import security
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.settings import Settings
 from vedette.errors import Invalid
@@ -15,6 +17,8 @@ LOG_EXTRAS: Final = (
     "LOG_ALERT_LEVEL", "LOG_MULTILINE", "LOG_MULTILINE_START", "LOG_MULTILINE_TIMEOUT", "LOG_JSON_FIELD",
 )  # fmt: skip
 """What a log check may be told besides, as VARIABLE=VALUE."""
+
+MAX_SETTINGS: Final = 100
 
 Assignments = list[tuple[str, str | int]]
 
@@ -140,6 +144,18 @@ def _connectivity(_name: str, arguments: list[str]) -> Assignments:
     return given
 
 
+def _security(kind: str, _name: str, arguments: list[str]) -> Assignments:
+    from vedette.agent import control_security  # what most commands do without
+
+    return control_security.assignments(kind, arguments)
+
+
+def _security_kind(kind: str) -> Subsystem:
+    return Subsystem(
+        arguments="CHECK [SETTING=VALUE ...]", least=0, most=MAX_SETTINGS, assignments=partial(_security, kind)
+    )
+
+
 SUBSYSTEMS: Final[Mapping[str, Subsystem]] = {
     "log": Subsystem(
         arguments="CHECK PATTERN FILE|@COMMAND [EXPIRATION] [VARIABLE=VALUE ...]",
@@ -155,4 +171,5 @@ SUBSYSTEMS: Final[Mapping[str, Subsystem]] = {
     ),
     "diskusage": Subsystem(arguments="CHECK PATH [THRESHOLD] [space|inodes]", least=1, most=3, assignments=_diskusage),
     "connectivity": Subsystem(arguments="CHECK ADDRESS [INTERFACE]", least=1, most=2, assignments=_connectivity),
+    **{kind: _security_kind(kind) for kind in security.KINDS},
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, cast
 
+from vedette.agent import security
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.follow.events import Rule
 from vedette.agent.follow.inotify import Inotify
@@ -98,17 +99,13 @@ def _later(module: str, name: str, package: str = "checks") -> Kind:
 
 _SCRIPT: Final = _later("script", "ScriptCheck")
 _SECURITY: Final = _later("check", "SecurityCheck", "security")
-SECURITY_KINDS: Final = (
-    "cve", "pid-change", "ports", "setuid", "traffic", "integrity", "logins", "deployment", "processes",
-)  # fmt: skip
-"""As in `model.security`, which a device without such checks does not load."""
 KINDS: Final[Mapping[str, Kind]] = {
     "log": _later("log", "LogCheck"),
     "service": _later("service", "ServiceCheck"),
     "dbus": _later("dbus", "DbusCheck"),
     "diskusage": _later("diskusage", "DiskUsageCheck"),
     "connectivity": _later("connectivity", "ConnectivityCheck"),
-    **dict.fromkeys(SECURITY_KINDS, _SECURITY),
+    **dict.fromkeys(security.KINDS, _SECURITY),
 }
 
 

@@ -141,6 +141,11 @@ def safe(report: Report) -> Report:
     )
 
 
+def is_accepted(finding: Finding, accepted: Mapping[str, str]) -> bool:
+    """Have people accepted this, as it is? Without a fingerprint they have accepted whatever it is."""
+    return accepted.get(finding.key) in ({"", finding.fingerprint} if finding.key in accepted else ())
+
+
 def describe(finding: Finding) -> str:
     """What people are told of it, in lines."""
     lines = [finding.what]
@@ -157,7 +162,7 @@ def describe(finding: Finding) -> str:
 
 def _sort(report: Report, check: str, raised: Mapping[str, bool], accepted: Mapping[str, str]) -> dict[str, Any]:
     """What is new, what goes on, and what is over."""
-    findings = [each for each in report.findings if accepted.get(each.key) != each.fingerprint]
+    findings = [each for each in report.findings if not is_accepted(each, accepted)]
     still: dict[str, int | None] = {each.key: each.expires_s for each in findings if each.key in raised}
     over = {}
     for key, is_event in raised.items():

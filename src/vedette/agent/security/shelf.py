@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vedette.agent import durable
-from vedette.errors import Invalid, TooLarge
+from vedette.errors import Invalid, TooLarge, Unavailable
 
 COUNTS: Final = ".baseline"
 NEW: Final = ".new"
@@ -59,15 +59,32 @@ class Shelf:
                     found.append((entry.stat().st_mtime_ns, token))
         return found
 
+    def peek(self, token: str) -> Any:
+        """The baseline of this token, or without one the newest; changes nothing. None: there is none.
+
+        Raises:
+            Unavailable: it cannot be read.
+        """
+        token = token or next(reversed(self.tokens()), "")
+        if not token:
+            return None
+        try:
+            return self._read(self._path(token, NEW if self._path(token, NEW).exists() else COUNTS))
+        except (OSError, ValueError, ArithmeticError, Invalid, zlib.error) as exc:
+            raise Unavailable(f"the baseline of {self._check} cannot be read: {exc}") from exc
+
     def load(self, token: str) -> Any:
-        """The baseline of this token, as `save` was given it.
+        """The baseline of this token, once it is settled, as `save` was given it.
 
         Raises:
             FileNotFoundError: it is gone.
             Invalid: it is damaged.
             OSError: it cannot be read.
         """
-        content = self._path(token, COUNTS).read_bytes()
+        return self._read(self._path(token, COUNTS))
+
+    def _read(self, path: Path) -> Any:
+        content = path.read_bytes()
         head, _, packed = content.partition(b"\n")
         if head != _MAGIC + hashlib.sha256(packed).hexdigest().encode():
             raise Invalid("its content is not what was written")
