@@ -46,6 +46,20 @@ ALERT_STORE_MAX_RECORD_AGE_S=30d
 # How often the enabled checks are reported to the server; changes are reported at once.
 CONFPUSH_INTERVAL=10m
 
+# --- Configuration from the server ---
+
+# auto: taken here where no Mender client is installed, which takes it otherwise; on: always taken here; off: never.
+CONFIG_DEPLOYMENTS=auto
+
+# How often it is asked for. UpdatePollIntervalSeconds in mender.conf counts more.
+CONFIG_DEPLOYMENTS_INTERVAL=10m
+
+# How long one of the programs in /usr/lib/mender-configure/apply-device-config.d may take.
+CONFIG_APPLY_TIME_LIMIT=10m
+
+# Run when such a program asks for a reboot (exit code 20), for instance: systemctl reboot. Empty: whoever reboots.
+CONFIG_REBOOT_COMMAND=
+
 # --- The monitor itself ---
 
 # FATAL, ERROR, WARN, INFO, DEBUG or TRACE.

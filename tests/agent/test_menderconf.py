@@ -39,7 +39,12 @@ def conf(tmp_path: Path, text: str) -> MenderConf:
                 server_certificate=Path("/etc/mender/ca.pem"),
                 skip_verify=True,
                 key_type="rsa",
+                update_poll_interval_s=5,
             ),
+        ),
+        (
+            {"ServerURL": "https://host", "UpdatePollIntervalSeconds": "soon"},
+            MenderConf(server_url="https://host"),
         ),
     ],
 )

@@ -19,6 +19,7 @@ LAYOUT = {
     "key": "/var/lib/mender-monitor/device.pem",
     "configuration": "/var/lib/mender-monitor/configuration",
     "deployment": "/var/lib/mender-monitor/configuration/deployment.json",
+    "apply_journal": "/var/lib/mender-monitor/configuration/journal.json",
     "deployments": "/var/lib/mender-monitor/deployments.json",
     "apply_programs": "/usr/lib/mender-configure/apply-device-config.d",
     "apply_children": "/var/run/mender-monitor.apply-children",

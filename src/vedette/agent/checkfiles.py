@@ -114,11 +114,16 @@ def draft(paths: Paths, subsystem: str, name: str, assignments: Iterable[tuple[s
     return CheckFile(subsystem=subsystem, name=name, values={n: str(value) for n, value in assignments}, path=path)
 
 
-def create(paths: Paths, subsystem: str, name: str, assignments: Iterable[tuple[str, str | int]]) -> Path:
-    """Write a check, or write it anew; an enabled one takes effect at once. Its permissions stay as they were."""
+def create(
+    paths: Paths, subsystem: str, name: str, assignments: Iterable[tuple[str, str | int]], note: str = ""
+) -> Path:
+    """Write a check, or write it anew; an enabled one takes effect at once. Its permissions stay as they were.
+
+    `note`: a line of comment for who looks into the file.
+    """
     path = paths.available / _file_name(subsystem, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    durable.replace(path, (HEADER + shellfile.dump(assignments)).encode("utf-8", "surrogateescape"), 0o644)
+    durable.replace(path, (HEADER + note + shellfile.dump(assignments)).encode("utf-8", "surrogateescape"), 0o644)
     return path
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from typing import Final
 
 from vedette.agent import bootstrap, log, metakeys
@@ -26,15 +27,24 @@ class Courier:
     """At most one child at a time; none while it asked to wait, or while mender.conf is missing."""
 
     def __init__(
-        self, *, loop: Loop, host: Host, inotify: Inotify, store: Store, paths: Paths, settings: Settings
+        self,
+        *,
+        loop: Loop,
+        host: Host,
+        inotify: Inotify,
+        store: Store,
+        paths: Paths,
+        settings: Settings,
+        on_apply: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop, self._host, self._store, self._paths = loop, host, store, paths
-        self._settings = settings
+        self._settings, self._on_apply = settings, on_apply
         self._child: Process | None = None
         self._started_at = 0.0
         self._output = b""
         self._wait: Timer | None = None
         self._push: Timer | None = None
+        self._ask: Timer | None = None
         self._again = False
         self._stopping = False
         self._told_missing = False
@@ -66,7 +76,7 @@ class Courier:
         """Let the child finish what it is at; it has until `Host.kill_all`."""
         self._stopping = True
         self._conf.close()
-        for timer in (self._wait, self._push):
+        for timer in (self._wait, self._push, self._ask):
             if timer is not None:
                 timer.cancel()
         if self._child is not None:
@@ -94,12 +104,18 @@ class Courier:
 
     def _on_output(self, data: bytes) -> None:
         self._output = (self._output + data)[-MAX_OUTPUT:]
+        if b'"apply"' in data:
+            self._on_apply()
 
     def _on_end(self, code: int) -> None:
         self._child = None
         if self._stopping:
             return
-        wait_s = _retry_in_s(self._output)
+        wait_s, ask_s = (_last(self._output, name) for name in ("retry_in_s", "ask_in_s"))
+        if ask_s is not None:
+            if self._ask is not None:
+                self._ask.cancel()
+            self._ask = self._loop.call_later(ask_s, self.ring)
         if code != 0:
             log.error(f"the uplink failed with exit code {code}")
             if code == DAMAGED:
@@ -160,11 +176,11 @@ class Courier:
         self._start()
 
 
-def _retry_in_s(output: bytes) -> float | None:
-    """What the child's last line says; None when it has nothing to wait for."""
+def _last(output: bytes, name: str) -> float | None:
+    """The number of seconds that the child's last line has under `name`; None when it has none."""
     lines = output.split()
     try:
-        value = json.loads(output.splitlines()[-1])["retry_in_s"] if lines else None
+        value = json.loads(output.splitlines()[-1])[name] if lines else None
         return max(0.0, float(value)) if value is not None else None
     except (ValueError, KeyError, TypeError):
         return None

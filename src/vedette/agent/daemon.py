@@ -14,6 +14,7 @@ from uuid import UUID
 from vedette.agent import lean, log
 from vedette.agent import settings as settings_file
 from vedette.agent.clockwatch import ClockWatch
+from vedette.agent.configure.starter import Starter
 from vedette.agent.courier import Courier
 from vedette.agent.follow.inotify import CREATE, DELETE, ENTRIES, Inotify
 from vedette.agent.follow.pathwatch import PathWatch
@@ -79,6 +80,7 @@ class _Daemon:
         self._host = Host(self._loop, self._paths.children)
         self._host.end_leftovers()
         self._inotify = Inotify(self._loop)
+        self._starter = Starter(loop=self._loop, host=self._host, paths=self._paths, on_done=self._tell)
         self._courier = Courier(
             loop=self._loop,
             host=self._host,
@@ -86,6 +88,7 @@ class _Daemon:
             store=self._store,
             paths=self._paths,
             settings=self._settings,
+            on_apply=self._starter.ring,
         )
         self._runner = Runner(
             loop=self._loop,
@@ -93,7 +96,7 @@ class _Daemon:
             inotify=self._inotify,
             store=self._store,
             boot=UUID(boot_id()),
-            on_owed=lambda: self._courier.ring(),
+            on_owed=self._tell,
         )
         ClockWatch(self._loop, self._runner.look_again)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -101,6 +104,7 @@ class _Daemon:
         self._loop.on_signal(signal.SIGHUP, self._reload)
         self._watch()
         self._runner.configure(self._paths, self._settings)
+        self._starter.start()
         self._courier.start()
         self._notifier.send("READY=1", f"STATUS={self._runner.summary}", f"MAINPID={os.getpid()}")
         self._keep_alive()
@@ -112,6 +116,10 @@ class _Daemon:
             self._store.close()
             self._loop.close()
         log.info("stopped")
+
+    def _tell(self) -> None:
+        """There is something for the server."""
+        self._courier.ring()
 
     def _give_back(self) -> None:
         self._store.shrink()
@@ -201,6 +209,7 @@ class _Daemon:
 
     def _end(self) -> None:
         self._runner.close()
+        self._starter.stop()
         self._courier.stop()
         self._loop.call_later(STOP_S, self._host.kill_all)
         self._loop.call_later(STOP_S + KILL_AFTER_S, self._loop.stop)

@@ -94,16 +94,9 @@ class Host:
             self._children_file.unlink(missing_ok=True)
 
     def end_leftovers(self) -> None:
-        """End the groups that a killed daemon left behind. A number that means another process by now is spared."""
-        if self._children_file is None or not self._children_file.exists():
-            return
-        for line in self._children_file.read_text().splitlines():
-            pid, _, started = line.partition(" ")
-            if pid.isdigit() and started and start_time(int(pid)) == started:
-                log.info(f"ending the process group {pid}, left by a daemon that was killed")
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(int(pid), signal.SIGKILL)
-        self._children_file.unlink(missing_ok=True)
+        """End the groups that a killed daemon left behind."""
+        if self._children_file is not None:
+            end_leftovers(self._children_file)
 
     def reap(self, process: Process) -> int:
         del self._processes[process.pid]
@@ -179,6 +172,84 @@ class Host:
             temporary.replace(self._children_file)
         except OSError as exc:  # only a comfort for the next start
             log.debug(f"{self._children_file} cannot be written: {exc}")
+
+
+def end_leftovers(children_file: Path) -> None:
+    """End the groups in the file, left by somebody who was killed. A number that means another by now is spared."""
+    if not children_file.exists():
+        return
+    for line in children_file.read_text().splitlines():
+        pid, _, started = line.partition(" ")
+        if pid.isdigit() and started and start_time(int(pid)) == started:
+            log.info(f"ending the process group {pid}, left by one that was killed")
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(int(pid), signal.SIGKILL)
+    children_file.unlink(missing_ok=True)
+
+
+def finish(
+    argv: Sequence[str], *, limit_s: float, keep_bytes: int, environment: Mapping[str, str], children_file: Path
+) -> tuple[int | None, bytes]:
+    """Run a program to its end; its exit code, and the last of what it wrote. Blocks.
+
+    None instead of a code: it took longer than `limit_s` and was ended, with all of its group. What a program that
+    ends in time has started stays. `children_file` names the group while it runs, for `end_leftovers`.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    clock = SystemClock()
+    read, write = os.pipe2(os.O_CLOEXEC)
+    try:
+        pid = os.posix_spawn(
+            argv[0],
+            list(argv),
+            environment,
+            file_actions=(
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, write, 1),
+                (os.POSIX_SPAWN_DUP2, write, 2),
+            ),
+            setpgroup=0,
+            setsigmask=(),
+            setsigdef=USUAL_SIGNALS,
+        )
+    except BaseException:
+        os.close(read)
+        raise
+    finally:
+        os.close(write)
+    children_file.parent.mkdir(parents=True, exist_ok=True)
+    children_file.write_text(f"{pid} {start_time(pid)}\n")
+    data, end, code = b"", clock.elapsed() + limit_s, None
+    exited = os.pidfd_open(pid)
+    try:
+        os.set_blocking(read, False)
+        poll = select.poll()
+        poll.register(exited, select.POLLIN)
+        poll.register(read, select.POLLIN)
+        while (left_s := end - clock.elapsed()) > 0:
+            ready = {fd for fd, _ in poll.poll(left_s * 1000)}
+            if read in ready:
+                part = os.read(read, READ_BYTES)
+                data = (data + part)[-keep_bytes:]
+                if not part:
+                    poll.unregister(read)  # it has closed its output, and may work on
+            if exited in ready:
+                break
+        with suppress(BlockingIOError):  # the rest, but nobody is waited for who has been started and stays
+            data = (data + os.read(read, READ_BYTES))[-keep_bytes:]
+    finally:
+        os.close(read)
+        if _exits(pid, clock.elapsed(), clock):
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        else:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        os.close(exited)
+        children_file.unlink(missing_ok=True)
+    return code, data
 
 
 def output(

@@ -1,7 +1,7 @@
 """The device's `mender.conf`: which server, whose tenant, which certificates. Read as the Mender client reads it.
 
-Source: the published client configuration (`ServerURL`, `Servers`, `TenantToken`, `ServerCertificate`, `SkipVerify`);
-keys are compared without regard to case, as that client does. `DeviceKeyType` is ours.
+Source: the published client configuration (`ServerURL`, `Servers`, `TenantToken`, `ServerCertificate`, `SkipVerify`,
+`UpdatePollIntervalSeconds`); keys are compared without regard to case, as that client does. `DeviceKeyType` is ours.
 """
 
 import json
@@ -26,6 +26,7 @@ class MenderConf:
     server_certificate: Path | None = None  # one more CA to trust, PEM
     skip_verify: bool = False  # trust whoever answers
     key_type: str = "ed25519"  # of a key that must be made: one of KEY_TYPES
+    update_poll_interval_s: int | None = None  # how often to ask for deployments; None: it does not say
 
     def __post_init__(self) -> None:
         try:
@@ -90,6 +91,7 @@ def _parse(table: dict[str, Any], path: Path) -> MenderConf:
             server_certificate=Path(certificate) if certificate else None,
             skip_verify=skip_verify,
             key_type=key_type,
+            update_poll_interval_s=_interval(table, "UpdatePollIntervalSeconds"),
         )
     except Invalid as error:
         raise Invalid(f"{path}: {error}") from None
@@ -103,6 +105,12 @@ def _text(table: dict[str, Any], key: str, path: Path) -> str:
     if not isinstance(value, str):
         raise Invalid(f"{path}: {key} must be a text")
     return value.strip()
+
+
+def _interval(table: dict[str, Any], key: str) -> int | None:
+    """Seconds; None when it is absent, or none that count: no reason not to deliver alerts."""
+    value = table.get(key.casefold())
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _first_server(table: dict[str, Any], path: Path) -> str:

@@ -73,6 +73,11 @@ class UserRules:
         self._look()
         return redact.alert(value, self._text if self._rules else redact.text)
 
+    def text(self, value: str) -> str:
+        """A text as it may leave the device."""
+        self._look()
+        return self._text(value)
+
     def _text(self, value: str) -> str:
         value = redact.text(value)
         for rule in self._rules:

@@ -15,6 +15,7 @@ from vedette.model import Level, durations
 
 MAX_BYTES = 1 << 20
 MAX_PROBLEMS = 20  # a file that is something else altogether must not fill the log
+DEPLOYMENTS = ("auto", "on", "off")  # auto: where no Mender client is installed, which would do it
 LOG_LEVELS = ("FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE")
 
 
@@ -26,7 +27,11 @@ class Settings:
     alert_log_max_age: int = 3600  # how long changes are remembered to detect flapping
     alert_offline_store_max_count: int = 10_000
     alert_store_max_record_age_s: int = 30 * 86_400
+    config_apply_time_limit: int = 600  # longest that one program which brings a configuration to bear may take
+    config_deployments: str = "auto"  # take configurations from the server: one of DEPLOYMENTS
+    config_deployments_interval: int = 600  # how often to ask for one, where mender.conf does not say
     config_log_level: str = "INFO"  # one of LOG_LEVELS
+    config_reboot_command: str = ""  # shell; empty: what needs a reboot waits for whoever makes one
     confpush_interval: int = 600
     daemon_log_file: str = ""  # empty: standard error, which is the journal under systemd
     default_alert_level: Level = Level.CRITICAL  # of log and service checks that have none of their own
@@ -132,6 +137,12 @@ def _log_level(value: str) -> str:
     return value.upper()
 
 
+def _deployments(value: str) -> str:
+    if value.lower() not in DEPLOYMENTS:
+        raise Invalid(f"{value[:40]!r} is none of {', '.join(DEPLOYMENTS)}")
+    return value.lower()
+
+
 def _whole(least: int, most: int) -> Callable[[str], int]:
     """A reader of whole numbers within bounds."""
 
@@ -160,7 +171,11 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "ALERT_LOG_MAX_AGE": _seconds(1),
     "ALERT_OFFLINE_STORE_MAX_COUNT": _whole(2, 10_000_000),  # room for one CRITICAL and its OK
     "ALERT_STORE_MAX_RECORD_AGE_S": _seconds(1),
+    "CONFIG_APPLY_TIME_LIMIT": _seconds(1),
+    "CONFIG_DEPLOYMENTS": _deployments,
+    "CONFIG_DEPLOYMENTS_INTERVAL": _seconds(1),
     "CONFIG_LOG_LEVEL": _log_level,
+    "CONFIG_REBOOT_COMMAND": _text,
     "CONFPUSH_INTERVAL": _seconds(1),
     "DAEMON_LOG_FILE": _absolute,
     "DEFAULT_ALERT_LEVEL": _level,

@@ -28,7 +28,7 @@ class Device:
     def __init__(self, root: Path) -> None:
         self.paths = Paths(root)
         self.clock = FakeClock()
-        self.settings = Settings()
+        self.settings = Settings(config_deployments="off")
         self.paths.mender_conf.parent.mkdir(parents=True)
         self.boot = BOOT
         self.processes: list[subprocess.Popen[bytes]] = []

@@ -23,6 +23,8 @@ SUCCESS: Final = "success"
 FAILURE: Final = "failure"
 ABORTED: Final = "aborted"
 WAITING: Final = "waiting-for-reboot"  # in the record alone
+INCONSISTENT: Final = "_INCONSISTENT"
+"""Behind the name of what is installed when a failure could not be undone, as the compatible client has it."""
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_KNOWN: Final = 20
@@ -37,8 +39,9 @@ class Deployment:
     phase: str  # one of PHASES
     values: Mapping[str, str]  # what is to be
     before: Mapping[str, str]  # what was, for when it is called off
-    tries: int = 0  # begun in this phase: a power cut is no reason to give up, many are
     result: str = ""  # SUCCESS, FAILURE or ABORTED, once it is known
+    error: str = ""  # why not, in a sentence
+    consistent: bool = True  # False: what was before could not be brought back completely
     boot: str = ""  # REBOOT: the boot in which it was applied
     asked: bool = False  # REBOOT: whoever reboots has been asked to
     log: tuple[tuple[str, str, str], ...] = ()  # time (RFC 3339), level and text of what happened, for the server
@@ -67,15 +70,15 @@ def ended(paths: Paths, deployment: Deployment) -> None:
     durable.remove(paths.deployment)
 
 
-def failed(deployment: Deployment, why: str, at: datetime) -> Deployment:
-    """It cannot be; nothing has changed on the device."""
-    return replace(deployment, phase=TELL, result=FAILURE, log=(*deployment.log, (at.isoformat(), "error", why)))
+def refused(deployment: Deployment, why: str, at: datetime) -> Deployment:
+    """It cannot be, and nothing was touched."""
+    return replace(deployment, phase=TELL, result=FAILURE, error=why, log=((at.isoformat(), "error", why),))
 
 
 # --- the record ------------------------------------------------------------------------------------------------------
 
 
-def note(paths: Paths, deployment: Deployment, status: str, at: datetime, error: str = "") -> None:
+def note(paths: Paths, deployment: Deployment, status: str, at: datetime) -> None:
     """Put it into the record, oldest first, in place of what was said of it before.
 
     `status` is SUCCESS, FAILURE, ABORTED or WAITING. Written before the deployment is `ended`, so none is left out.
@@ -85,19 +88,30 @@ def note(paths: Paths, deployment: Deployment, status: str, at: datetime, error:
         "artifact": deployment.artifact,
         "status": status,
         "at": at.isoformat(),
-        "error": error,
+        "error": deployment.error,
         "reboot": status == WAITING,
+        "consistent": deployment.consistent,
     }
     others = [each for each in known(paths) if each["id"] != deployment.id]
     durable.write_json(paths.deployments, [*others, entry][-MAX_KNOWN:])
 
 
 def known(paths: Paths) -> list[dict[str, Any]]:
-    """The last deployments of this device, oldest first: id, artifact, status, at (RFC 3339), error, reboot (bool)."""
+    """The last deployments of this device, oldest first.
+
+    Each has id, artifact, status, at (when, RFC 3339), error (a sentence, empty where all is well), reboot (does it
+    wait for one?) and consistent (false: it failed, and what was before could not be brought back completely).
+    """
     found = durable.read_json(paths.deployments, MAX_BYTES)
     return [each for each in found if isinstance(each, dict) and "id" in each] if isinstance(found, list) else []
 
 
-def last_artifact(paths: Paths) -> str:
-    """The name of the newest that is in effect; "" when there was none."""
-    return next((str(each.get("artifact", "")) for each in reversed(known(paths)) if each["status"] == SUCCESS), "")
+def installed(paths: Paths) -> str:
+    """The name of the artifact that is in effect; "" when there was none."""
+    name, inconsistent = "", ""
+    for each in known(paths):
+        if each["status"] == SUCCESS:
+            name, inconsistent = str(each["artifact"]), ""
+        elif not each.get("consistent", True):
+            inconsistent = INCONSISTENT
+    return name and name + inconsistent

@@ -1,8 +1,9 @@
 """The short-lived child that authenticates the device and delivers what its store owes the server.
 
 `python -m vedette.agent.uplink [--root DIR]`, started by the daemon. Standard input: a byte means "there is something
-new", end of file means "finish". Standard output: `{"retry_in_s": 12.5}` as the last line when it ends because it
-must wait; nothing when all is done. Standard error: sentences for the daemon's log.
+new", end of file means "finish". Standard output: `{"apply": 1.0}` when there is a configuration to be applied; as the
+last line `{"retry_in_s": 12.5}` when it ends because it must wait, with `"ask_in_s": 700.1` in it when the server is to
+be asked for deployments by then. Standard error: sentences for the daemon's log.
 
 Rows leave the store only when the server has said 2xx. What each answer means:
 

@@ -21,6 +21,7 @@ from vedette.agent.uplink.child import BROKEN_S, Bell, Child
 from vedette.clock import SystemClock
 from vedette.errors import VedetteError
 
+APPLY = {"apply": 1.0}
 USAGE = "usage: python -m vedette.agent.uplink [--root DIR]"
 
 
@@ -31,18 +32,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     os.environ.pop("JOURNAL_STREAM", None)  # our standard error is the daemon's pipe, not the journal
     try:
-        wait_s = _live(Paths(Path(arguments[1]) if arguments else None))
+        waits = _live(Paths(Path(arguments[1]) if arguments else None))
     except Damaged as trouble:
         log.error(str(trouble))
         return DAMAGED
-    if wait_s is not None:
-        with suppress(OSError):  # the daemon is gone
-            os.write(1, json.dumps({"retry_in_s": round(wait_s, 3)}).encode() + b"\n")
+    if any(each is not None for each in waits):
+        names = ("retry_in_s", "ask_in_s")
+        _say({name: round(each, 3) for name, each in zip(names, waits, strict=True) if each is not None})
     return 0
 
 
-def _live(paths: Paths) -> float | None:
-    """One child's work; seconds to wait before the next, None when all is done."""
+def _say(what: dict[str, float]) -> None:
+    with suppress(OSError):  # the daemon is gone
+        os.write(1, json.dumps(what).encode() + b"\n")
+
+
+def _live(paths: Paths) -> tuple[float | None, float | None]:
+    """One child's work; seconds to wait before the next may come, and until one must; None: all is done."""
     try:
         paths.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(paths.state_dir / "uplink.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -50,12 +56,13 @@ def _live(paths: Paths) -> float | None:
         with closing(Store.open(paths.store)) as store:
             agreed = terms.taken(store, paths)
             log.configure(level=agreed.config_log_level)  # the daemon takes care of the file
-            return Child(store, paths, agreed, SystemClock(), Bell(0), draw).run()
+            child = Child(store, paths, agreed, SystemClock(), Bell(0), draw, lambda: _say(APPLY))
+            return child.run(), child.ask_in_s
     except (VedetteError, sqlite3.Error, OSError) as trouble:
         if isinstance(trouble, Damaged) or (isinstance(trouble, sqlite3.Error) and is_damage(trouble)):
             raise Damaged(f"the store {paths.store} is damaged: {trouble}") from trouble
         log.error(f"nothing can be delivered now: {trouble}")
-        return draw(*BROKEN_S)
+        return draw(*BROKEN_S), None
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from vedette.agent.menderconf import MenderConf
 from vedette.agent.metakeys import CONFIG_SENT
 from vedette.agent.paths import Paths
 from vedette.agent.store import Store, boot_id
-from vedette.agent.uplink import auth, deliver, reports, transport
+from vedette.agent.uplink import auth, deliver, deployments, reports, transport
 from vedette.agent.uplink.api import Api
 from vedette.agent.uplink.auth import Token
 from vedette.agent.uplink.backoff import EAGER_ASKS, Draw, NotAccepted, TryLater, delay_s, pending_s
+from vedette.agent.uplink.deployments import Deployments, are_ours
 from vedette.agent.uplink.terms import Terms
 from vedette.clock import Clock
 from vedette.errors import NotFound, VedetteError
@@ -70,9 +71,20 @@ class Bell:
 class Child:
     """What the store owes, brought to the server that mender.conf names."""
 
-    def __init__(self, store: Store, paths: Paths, terms: Terms, clock: Clock, bell: Bell, draw: Draw) -> None:
+    def __init__(
+        self,
+        store: Store,
+        paths: Paths,
+        terms: Terms,
+        clock: Clock,
+        bell: Bell,
+        draw: Draw,
+        on_apply: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store, self._paths, self._terms = store, paths, terms
         self._clock, self._bell, self._draw = clock, bell, draw
+        self._on_apply = on_apply  # there is a configuration to be applied
+        self.ask_in_s: float | None = None  # after `run`: when the server is to be asked for deployments again
 
     def run(self) -> float | None:
         """Deliver until there is nothing left to do (None), or until we must wait: so many seconds."""
@@ -155,14 +167,25 @@ class Child:
         api = Api(line, tokens, authenticate)
         alerts = deliver.Alerts(self._store, api, path, log.warn)
         report = reports.Reports(self._store, api, self._clock, self._terms.confpush_interval, log.warn)
+        tasks = None
+        if client is None and are_ours(self._terms, self._paths):
+            tasks = Deployments(
+                self._store, api, conf, self._paths, self._terms, self._clock, self._draw, self._on_apply
+            )
         end = self._clock.elapsed() + LIFE_S
         spoke = False
         while True:
-            spoke |= self._pass(api, alerts, report)
-            if not spoke or self._clock.elapsed() > end or not self._bell.rings(LINGER_S):
+            spoke |= self._pass(api, alerts, report, tasks)
+            self.ask_in_s = tasks.ask_in_s() if tasks is not None else None
+            if not spoke or self._clock.elapsed() > end:
+                return
+            if self.ask_in_s is None or self.ask_in_s > LINGER_S:
+                if not self._bell.rings(LINGER_S):
+                    return
+            elif not self._bell.rings(self.ask_in_s) and self._bell.finished():
                 return
 
-    def _pass(self, api: Api, alerts: deliver.Alerts, report: reports.Reports) -> bool:
+    def _pass(self, api: Api, alerts: deliver.Alerts, report: reports.Reports, tasks: Deployments | None) -> bool:
         """All that is due now, alerts first. True when the server was spoken to."""
         spoke = False
         if self._store.meta(ACCEPTED) != "1":
@@ -171,7 +194,10 @@ class Child:
             spoke = True
         spoke |= alerts.deliver(self._bell.finished)
         if not self._bell.finished():
-            spoke |= self._report(report)
+            spoke |= self._report(report.send)
+        if tasks is not None and not self._bell.finished():
+            beside = spoke
+            spoke |= self._report(lambda: tasks.step(beside=beside))
         if spoke:
             self._set(FAILURES, "0")
             if self._store.meta(COMPLAINT):
@@ -179,9 +205,9 @@ class Child:
                 self._set(COMPLAINT, "")
         return spoke
 
-    def _report(self, report: reports.Reports) -> bool:
+    def _report(self, send: Callable[[], bool]) -> bool:
         try:
-            spoke = report.send()
+            spoke = send()
         except TryLater as trouble:
             general = isinstance(trouble, NotAccepted) or not trouble.answered or trouble.retry_after_s > 0
             if general or self._count(REPORT_FAILURES) <= REPORT_TRIES:
@@ -210,7 +236,8 @@ class Child:
         if self._store.meta(BELONGING) != conf.belonging:
             for key in (ACCEPTED, ASKED, FAILURES, REPORT_FAILURES):
                 self._set(key, "0")
-            for key in (CONFIG_SENT, reports.CONFIG_SENT_AT, reports.INVENTORY_SENT, reports.GAPS_SENT):
+            told = (CONFIG_SENT, reports.CONFIG_SENT_AT, reports.INVENTORY_SENT, reports.GAPS_SENT)
+            for key in (*told, *deployments.KEYS):
                 self._set(key, "")
             self._set(BELONGING, conf.belonging)
 

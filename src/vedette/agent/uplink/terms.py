@@ -18,7 +18,10 @@ class Terms(NamedTuple):
     """The settings of the same names; times are seconds."""
 
     alert_url: str
+    config_deployments: str
+    config_deployments_interval: int
     config_log_level: str
+    config_reboot_command: str
     confpush_interval: int
     default_alert_store_resend_interval_s: int
     send_alert_max_interval_s: int

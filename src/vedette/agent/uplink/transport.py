@@ -27,7 +27,7 @@ MAX_REDIRECTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the server said. `body` is cut at MAX_ANSWER bytes."""
+    """What the server said. `body` is cut at MAX_ANSWER bytes, or as many as its transport takes."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -52,7 +52,10 @@ class Answer:
 class Transport:
     """Requests to the server of `conf`, one after the other. `close()` when done."""
 
-    def __init__(self, conf: MenderConf, tls: "ssl.SSLContext | None", clock: Clock) -> None:
+    def __init__(
+        self, conf: MenderConf, tls: "ssl.SSLContext | None", clock: Clock, max_answer: int = MAX_ANSWER
+    ) -> None:
+        self._max_answer = max_answer
         self._server = conf.server_url
         self._origin = urlsplit(conf.server_url)
         self._tls = tls
@@ -121,7 +124,7 @@ class Transport:
             self._connection = self._connect()
         self._connection.request(method, target, body, dict(headers))
         response = self._connection.getresponse()
-        answer = Answer(status=response.status, headers=response.headers, body=response.read(MAX_ANSWER))
+        answer = Answer(status=response.status, headers=response.headers, body=response.read(self._max_answer))
         if not response.isclosed():  # more than we read: what follows on this connection is no answer
             self.close()
         return answer
