@@ -35,12 +35,13 @@ class Device:
         self.paths = Paths(directory / "root")
         self.process: subprocess.Popen[bytes] | None = None
         self.environment: dict[str, str] = {}
+        self.command: tuple[str, ...] = (sys.executable, "-m", "vedette.agent", "--root", str(self.paths.root))
 
     def start(self) -> None:
         self.paths.pid_file.unlink(missing_ok=True)
         with (self.directory / "daemon.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "vedette.agent", "--root", str(self.paths.root)],
+                self.command,
                 stderr=log,
                 stdout=log,
                 env={**os.environ, **self.environment},

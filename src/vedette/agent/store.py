@@ -84,6 +84,7 @@ class Store:
     __slots__ = (
         "_aged_at",
         "_ahead",
+        "_broken",
         "_clock",
         "_db",
         "_guess",
@@ -103,6 +104,7 @@ class Store:
         self._clock = clock
         self._in_commit = False
         self._owner = owner
+        self._broken = ""  # why the file is of no use, while none can take its place
         self.path = path
         self.limits = limits
         self.redact: Callable[[Alert], Alert] = _redact
@@ -115,7 +117,8 @@ class Store:
         self._aged_at = -AGE_EVERY_S
         self._ahead: list[int] = []  # numbers that overtake others, see `owed`
         self._newest = -1
-        self.account = UUID(self.meta(storefile.ACCOUNT) or NO_ACCOUNT)
+        found = db.execute("SELECT value FROM meta WHERE key = ?", (storefile.ACCOUNT,)).fetchone()
+        self.account = UUID(found[0] if found else NO_ACCOUNT)
 
     @classmethod
     def open(
@@ -160,16 +163,32 @@ class Store:
 
     def look_for_damage(self) -> None:
         """Look at all of the file; if it is damaged, begin a new one. For the owner, when somebody saw damage."""
-        if not storefile.is_sound(self._db):
-            self._renew("somebody could not read it")
+        if self._broken or not storefile.is_sound(self._db):
+            self._renew(self._broken or "somebody could not read it")
 
     def _renew(self, why: str) -> None:
+        """Set the file aside and begin a new one.
+
+        Raises:
+            sqlite3.OperationalError: that cannot be now, as on a disk that is gone; whoever comes next tries it again.
+        """
         with suppress(sqlite3.Error):
             self._db.close()
-        storefile.replace_damaged(self.path, why, self._clock.now())
-        self._use(storefile.connect(self.path))
+        self._broken = why
+        try:
+            if not storefile.finish_replacing(self.path):
+                storefile.replace_damaged(self.path, why, self._clock.now())
+            self._use(storefile.connect(self.path))
+        except (OSError, sqlite3.Error, Unavailable, ValueError) as exc:
+            raise sqlite3.OperationalError(f"{why}, and it cannot be replaced: {exc}") from exc
+        self._broken = ""
         if self.on_renewed is not None:
             self.on_renewed()
+
+    def _meet(self, exc: sqlite3.Error) -> None:
+        """After an error: if it is damage, begin a new file. What could not be read once is not damage yet."""
+        if storefile.is_damage(exc) and not (storefile.is_unreadable(exc) and storefile.is_sound(self._db)):
+            self._renew(str(exc))
 
     # -- the daemon's side ---------------------------------------------------------------------------------------
 
@@ -181,6 +200,8 @@ class Store:
             sqlite3.Error: the disk is full or broken; nothing of this block was stored.
         """
         assert not self._in_commit, "commit inside a commit"
+        if self._broken:
+            self._renew(self._broken)
         self._in_commit = True
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -196,7 +217,7 @@ class Store:
                 raise
         except sqlite3.DatabaseError as exc:
             if self._owner and storefile.is_damage(exc):
-                self._renew(str(exc))  # what was to be stored is tried again by whoever holds it
+                self._meet(exc)  # what was to be stored is tried again by whoever holds it
             raise
         finally:
             self._in_commit = False
@@ -236,15 +257,23 @@ class Store:
         return [row[0] for row in rows]
 
     def _rows(self, sql: str, *arguments: str) -> list[tuple[Any, ...]]:
-        """What is there; of a file that turns out to be damaged, if it is ours, what is in the one that replaces it."""
+        """What is there; of a file that turns out to be damaged, if it is ours, what is in the one that replaces it.
+
+        While none can replace it, that is nothing either: whoever asks knows more than a new file would.
+        """
         try:
             return self._db.execute(sql, arguments).fetchall()
         except sqlite3.DatabaseError as exc:
-            if not self._owner or self._in_commit or not storefile.is_damage(exc):
+            if not self._owner or self._in_commit or not (self._broken or storefile.is_trouble(exc)):
                 raise
-            why = str(exc)
-        self._renew(why)
-        return self._db.execute(sql, arguments).fetchall()
+            known, error = bool(self._broken), exc
+        try:
+            self._renew(self._broken) if known else self._meet(error)
+            return self._db.execute(sql, arguments).fetchall()
+        except sqlite3.DatabaseError as exc:
+            if not known:
+                log.error(f"the store {self.path} cannot be read: {exc}; going on as if it were empty")
+            return []
 
     def forget(self, check: str) -> None:
         with self.commit() as tx:

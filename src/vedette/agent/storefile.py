@@ -1,7 +1,8 @@
 """The file of the store: its schema, how it is opened, and what happens to one that is damaged.
 
-A damaged file is set aside for whoever wants to look, and a new one begins. Only the daemon may do that: another
-process would pull the file away from under it, and the daemon would go on writing where nobody looks.
+A file that is damaged, or lies where the disk cannot be read any more, is set aside for whoever wants to look, and a
+new one begins. Only the daemon may do that: another process would pull the file away from under it, and the daemon
+would go on writing where nobody looks.
 """
 
 import sqlite3
@@ -48,6 +49,8 @@ ALTER TABLE gap ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
 UPDATE gap SET dropped = last - first + 1
 """
 _STEPS: Final = (_FIRST, _ACCOUNTED)
+_IOERR_DATA: Final = sqlite3.SQLITE_IOERR | 32 << 8  # not named by Python 3.11; sqlite.org/rescode.html
+_UNREADABLE: Final = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_CORRUPTFS, _IOERR_DATA})
 
 
 class Damaged(Unavailable):
@@ -121,7 +124,20 @@ def _begin_account(db: sqlite3.Connection, old_version: int) -> None:
 def is_damage(exc: sqlite3.Error) -> bool:
     """Does the error mean that the file is broken, not only busy, full or out of reach?"""
     code = getattr(exc, "sqlite_errorcode", 0)  # errors of the Python module itself have none
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or code in _UNREADABLE
+
+
+def is_unreadable(exc: sqlite3.Error) -> bool:
+    """Is it the disk that does not give back what is in the file? It may do so when it is asked again."""
+    return getattr(exc, "sqlite_errorcode", 0) in _UNREADABLE
+
+
+def is_trouble(exc: sqlite3.Error) -> bool:
+    """Is it damage, or the disk?"""
+    return is_damage(exc) or getattr(exc, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+    )
 
 
 def is_sound(db: sqlite3.Connection) -> bool:
@@ -158,11 +174,12 @@ def replace_damaged(path: Path, why: str, now: datetime) -> None:
     log.error(f"the store {path} is damaged ({why}); it was set aside as {aside} and a new one begun")
 
 
-def finish_replacing(path: Path) -> None:
-    """Go on where a power cut interrupted `replace_damaged`."""
-    if not path.exists():
-        with suppress(FileNotFoundError):
-            _fresh(path).rename(path)
+def finish_replacing(path: Path) -> bool:
+    """Go on where a power cut, or the disk, interrupted `replace_damaged`; whether that was so. Raises OSError."""
+    if path.exists() or not _fresh(path).exists():
+        return False
+    _fresh(path).rename(path)
+    return True
 
 
 def _fresh(path: Path) -> Path:
