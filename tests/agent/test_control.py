@@ -256,13 +256,13 @@ def test_list(ctl: Control) -> None:
     (ctl.paths.available / "log_d.sh").write_text("LOG_PATTERN='('\nLOG_FILE=/x\n")
     status, out, err = ctl("list")
     assert (status, err) == (0, "")
-    assert [line.split(maxsplit=3) for line in out.splitlines()] == [
-        ["SUBSYSTEM", "CHECK", "STATE", "WATCHES"],
-        ["log", "b", "disabled", '"two\\nlines \\x1b.2J" in @journalctl -f'],
-        ["log", "c", "unusable", "log_c.sh, line 1 runs a command in backquotes; write a backslash before each,"
+    assert [line.split(maxsplit=4) for line in out.splitlines()] == [
+        ["SUBSYSTEM", "CHECK", "STATE", "SOURCE", "WATCHES"],
+        ["log", "b", "disabled", "hand", '"two\\nlines \\x1b.2J" in @journalctl -f'],
+        ["log", "c", "unusable", "hand", "log_c.sh, line 1 runs a command in backquotes; write a backslash before each,"
                                  " if they are meant"],
-        ["log", "d", "unusable", "not a valid pattern: missing closing parenthesis (at character 1)"],
-        ["log", "results-scan", "enabled", r'"CVE\d+.*HIGH" in /tmp/results-scan, called off after 2d'],
+        ["log", "d", "unusable", "hand", "not a valid pattern: missing closing parenthesis (at character 1)"],
+        ["log", "results-scan", "enabled", "hand", r'"CVE\d+.*HIGH" in /tmp/results-scan, called off after 2d'],
     ]  # fmt: skip
 
 
@@ -279,6 +279,8 @@ def test_list_for_programs(ctl: Control) -> None:
         "file": str(ctl.paths.available / "log_x.sh"),
         "problem": None,
         "values": {"SERVICE_NAME": "x", "LOG_PATTERN": "é\ufffd", "LOG_FILE": "/tmp/x"},
+        "source": "hand",
+        "changed": False,
     }
     assert (y["check"], y["enabled"]) == ("y", True)
     assert "/nonexistent" in y["problem"]

@@ -94,6 +94,7 @@ def _create(paths: Paths, arguments: list[str]) -> None:
     checkfiles.good_name(kind_of_file, name)
     if not subsystem.takes(rest):
         raise _Usage(f"{PROGRAM} create {kind} {subsystem.arguments}")
+    _refuse_servers(paths, kind_of_file, name)
     assignments = subsystem.assignments(name, rest)
     control_subsystems.validate(checkfiles.draft(paths, kind_of_file, name, assignments))
     checkfiles.create(paths, kind_of_file, name, assignments)
@@ -114,7 +115,23 @@ def _disable(paths: Paths, arguments: list[str]) -> None:
 def _delete(paths: Paths, arguments: list[str]) -> None:
     subsystem, name, *_ = _take(arguments, "delete", at_least=2)  # scripts repeat the arguments of create
     subsystem, name = control_subsystems.place(subsystem, name)
+    _refuse_servers(paths, subsystem, name)
     checkfiles.delete(paths, subsystem, name)
+
+
+def _refuse_servers(paths: Paths, subsystem: str, name: str) -> None:
+    if os.access(paths.configuration, os.R_OK):  # whoever may not look there may hardly write checks
+        from vedette.agent import control_apply
+
+        control_apply.refuse_servers(paths, subsystem, name)
+
+
+def _apply_config(paths: Paths, arguments: list[str]) -> None:
+    from vedette.agent import control_apply
+
+    dry_run = "--dry-run" in arguments
+    (source,) = _take([each for each in arguments if each != "--dry-run"], "apply-config", at_least=1, at_most=1)
+    print(control_apply.run(paths, source, dry_run=dry_run), end="")
 
 
 def _list(paths: Paths, arguments: list[str]) -> None:
@@ -323,7 +340,36 @@ changes again it is a finding again. Without KEY: prints what is accepted.
   mender-monitorctl accept ports security "tcp 0.0.0.0:8080"
 """,
     ),
-    "list": _Command(_list, "[--json]", "show the checks, enabled or not"),
+    "apply-config": _Command(
+        _apply_config,
+        "FILE|- [--dry-run]",
+        "make the checks that a configuration from the server says",
+        """
+FILE        a JSON object of texts, as the server sends it; "-" is standard input
+--dry-run   only show what would be done: create, change, enable, disable, remove
+
+What counts are the names security.KIND.SETTING and monitor.check.SUBSYSTEM.NAME.VARIABLE;
+others are the affair of other programs. Checks that came this way before and are not in
+FILE any more are removed; those made by hand are left alone, and one of the same name is
+an error. Either all of it is done or nothing.
+
+A Mender client runs this by the script that is installed in
+/usr/lib/mender-configure/apply-device-config.d; where there is no client, the monitor does
+it by itself.
+
+  mender-monitorctl apply-config device-config.json --dry-run
+""",
+    ),
+    "list": _Command(
+        _list,
+        "[--json]",
+        "show the checks, enabled or not",
+        """
+SOURCE      hand: made on this device; server: by its configuration, where it is to be
+            changed; server*: somebody has changed or switched it here, which lasts until
+            the server's next configuration
+""",
+    ),
     "status": _Command(_status, "[--json]", "show the daemon, raised checks and what is not sent yet"),
     "help": _Command(_help, "[COMMAND]", "this, or more about one command"),
     "version": _Command(_version, "", "show the version"),

@@ -22,14 +22,19 @@ def checks(paths: Paths, *, as_json: bool) -> str:
     """Every check, by name: what is available, and what only is in enabled/."""
     enabled = {each.stem: each for each in checkfiles.enabled(paths)}
     known = enabled | {each.stem: each for each in checkfiles.available(paths)}
-    rows = [_check(known[stem], stem in enabled) for stem in sorted(known)]
+    servers, changed = _servers(paths, known)
+    rows = [
+        _check(known[stem], stem in enabled)
+        | {"source": "server" if stem in servers else "hand", "changed": stem in changed}
+        for stem in sorted(known)
+    ]
     if as_json:
         return _json(rows)
     if not rows:
         return "There are no checks yet; 'mender-monitorctl help create' shows how to make one.\n"
     return _table(
-        ("SUBSYSTEM", "CHECK", "STATE", "WATCHES"),
-        [(row["subsystem"], row["check"], _state(row), row["problem"] or _watches(row)) for row in rows],
+        ("SUBSYSTEM", "CHECK", "STATE", "SOURCE", "WATCHES"),
+        [(row["subsystem"], row["check"], _state(row), _source(row), row["problem"] or _watches(row)) for row in rows],
     )
 
 
@@ -48,6 +53,18 @@ def status(paths: Paths, *, as_json: bool) -> str:
         *(("", f"{each['check']}: {each['alert']}{_until(each['called_off'])}") for each in found["raised"]),
     ]
     return "".join(f"{name:<17}{_shown(text)}\n" for name, text in lines)
+
+
+def _servers(paths: Paths, stems: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Of these checks, those that the server's configuration has made, and those of them that were changed here."""
+    from vedette.agent.configure import apply
+
+    if os.access(paths.configuration, os.R_OK):
+        return apply.from_server(paths), apply.changed_here(paths)
+    if os.access(paths.state_dir, os.R_OK) or not paths.state_dir.exists():
+        return frozenset(), frozenset()
+    # Whoever is not root may not look there, so what the files say themselves has to do.
+    return frozenset(stem for stem in stems if apply.says_server(paths, stem)), frozenset()
 
 
 def _check(found: CheckFile | Problem, enabled: bool) -> dict[str, Any]:
@@ -71,6 +88,10 @@ def _problem(found: CheckFile | Problem) -> str | None:
     except Invalid as invalid:
         return str(invalid)
     return None
+
+
+def _source(row: Mapping[str, Any]) -> str:
+    return f"{row['source']}*" if row["changed"] else str(row["source"])
 
 
 def _state(row: Mapping[str, Any]) -> str:

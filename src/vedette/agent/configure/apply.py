@@ -83,6 +83,24 @@ def from_server(paths: Paths) -> frozenset[str]:
     return frozenset([*_stems(paths), *(journal.checks if journal is not None else ())])
 
 
+def says_server(paths: Paths, stem: str) -> bool:
+    """Does the file of a check itself say that it is the server's? A copy says so too."""
+    try:
+        with (paths.available / f"{stem}{checkfiles.SUFFIX}").open("rb") as file:
+            return NOTE.encode() in file.read(len(checkfiles.HEADER) + len(NOTE))
+    except OSError:
+        return False
+
+
+def changed_here(paths: Paths) -> frozenset[str]:
+    """Stems of the server's checks that are not as the server has them: somebody has changed or switched them here."""
+    try:
+        wanted = plan.checks(current(paths))
+    except Invalid:
+        return frozenset()
+    return frozenset(stem for stem in from_server(paths) if stem in wanted and _verb(paths, wanted[stem]))
+
+
 class Applier:
     """One at a time, whoever it is. `with_programs`: else only the checks, for the programs are somebody else's."""
 
@@ -95,7 +113,7 @@ class Applier:
         wanted = self._judged(values)
         gone = sorted(from_server(self._paths) - wanted.keys())
         return [f"remove {stem}" for stem in gone] + [
-            f"{verb} {stem}" for stem, each in sorted(wanted.items()) if (verb := self._verb(each))
+            f"{verb} {stem}" for stem, each in sorted(wanted.items()) if (verb := _verb(self._paths, each))
         ]
 
     def apply(self, values: Values, before: Values | None = None) -> Outcome:
@@ -223,7 +241,7 @@ class Applier:
                 checkfiles.delete(self._paths, subsystem, name)
                 log.say("info", f"the check {stem} is removed")
         for stem, each in sorted(wanted.items()):
-            verb = self._verb(each)
+            verb = _verb(self._paths, each)
             if not verb:
                 continue
             if verb in ("create", "change"):
@@ -231,21 +249,6 @@ class Applier:
             switch = checkfiles.enable if each.enabled else checkfiles.disable
             switch(self._paths, each.subsystem, each.name)
             log.say("info", f"the check {stem} is {verb.removesuffix('e')}ed")
-
-    def _verb(self, each: Wanted) -> str:
-        """What has to be done for this check; "": nothing."""
-        path = self._paths.available / f"{each.stem}{checkfiles.SUFFIX}"
-        try:
-            found = path.read_text("utf-8", "surrogateescape")
-        except OSError:
-            return "create"
-        if found != checkfiles.HEADER + NOTE + shellfile.dump(each.assignments):
-            return "change"
-        link = self._paths.enabled / path.name
-        is_enabled = link.is_symlink() and link.readlink() == path
-        if is_enabled == each.enabled:
-            return ""
-        return "enable" if each.enabled else "disable"
 
     def _bring(self, values: Values, journal: _Journal, log: _Log) -> programs.Ran:
         """Let the programs have `values`."""
@@ -275,6 +278,22 @@ class Applier:
             yield
         finally:
             os.close(fd)
+
+
+def _verb(paths: Paths, each: Wanted) -> str:
+    """What has to be done for this check; "": nothing."""
+    path = paths.available / f"{each.stem}{checkfiles.SUFFIX}"
+    try:
+        found = path.read_text("utf-8", "surrogateescape")
+    except OSError:
+        return "create"
+    if found != checkfiles.HEADER + NOTE + shellfile.dump(each.assignments):
+        return "change"
+    link = paths.enabled / path.name
+    is_enabled = link.is_symlink() and link.readlink() == path
+    if is_enabled == each.enabled:
+        return ""
+    return "enable" if each.enabled else "disable"
 
 
 def _file(paths: Paths) -> Path:
