@@ -38,6 +38,8 @@ class Setting:
     choices: tuple[str, ...] = ()
     least: int = 0  # of a number, size or duration (seconds)
     most: int = 2**53
+    form: str = ""  # a regular expression for the items of a list, or for a text that is not empty
+    required: bool = False  # a check without it has nothing to do
 
     def parse(self, text: str) -> Any:
         """The value: bool, int, str, or tuple of str. Raises Invalid with the reason; the caller names the key."""
@@ -56,13 +58,21 @@ class Setting:
             items = tuple(dict.fromkeys(text.replace(",", " ").split()))
             if len(items) > MAX_ITEMS:
                 raise Invalid(f"more than {MAX_ITEMS} items")
+            for item in items:
+                self._check_form(item)
             return items
         if self.type in {DURATION, COUNT, SIZE}:
             number = self._number(text)
             if not self.least <= number <= self.most:
                 raise Invalid(f"{text[:80]!r} is not from {self.least} to {self.most}")
             return number
+        if text:
+            self._check_form(text)
         return text
+
+    def _check_form(self, text: str) -> None:
+        if self.form and not re.fullmatch(self.form, text):
+            raise Invalid(f"{text[:80]!r} is not what it takes: {self.help}")
 
     def _number(self, text: str) -> int:
         if self.type == DURATION:
@@ -132,7 +142,13 @@ SECURITY: Final[Mapping[str, Kind]] = {
         help="a watched process has another process id: it was restarted",
         settings=_common(
             "30s",
-            process=Setting(type=LIST, default="", help="names or absolute paths of executables, or systemd:UNIT"),
+            process=Setting(
+                type=LIST,
+                default="",
+                form=r"(systemd:|/?)[^/\s].*",
+                required=True,
+                help="names or absolute paths of executables, or systemd:UNIT",
+            ),
             count=Setting(type=COUNT, default="1", least=1, help="so many changes ..."),
             within=Setting(type=DURATION, default="10m", least=1, help="... within this time raise an alert"),
             expiration=_EXPIRATION,
@@ -143,7 +159,10 @@ SECURITY: Final[Mapping[str, Kind]] = {
         settings=_common(
             "1m",
             allow=Setting(
-                type=LIST, default="", help="PROTOCOL/PORT, PROTOCOL/ADDRESS:PORT, either with =EXECUTABLE; * is any"
+                type=LIST,
+                default="",
+                form=r"(tcp|udp|\*)/(([0-9.]+|\[[0-9a-fA-F:.]+\]|\*):)?([0-9]{1,5}|\*)(=[/*].*)?",
+                help="PROTOCOL/PORT, PROTOCOL/ADDRESS:PORT, either with =EXECUTABLE; * is any",
             ),
             baseline=Setting(
                 type=CHOICE,
@@ -220,6 +239,7 @@ SECURITY: Final[Mapping[str, Kind]] = {
             places=Setting(type=LIST, default="/tmp /var/tmp /dev/shm /run/user", help="where nothing may run from"),  # noqa: S108
             deleted=Setting(type=FLAG, default="true", help="executables that were deleted are reported"),
             root=Setting(type=FLAG, default="false", help="unknown executables that run as root are reported"),
+            listening=Setting(type=FLAG, default="false", help="unknown executables that listen are reported"),
             modules=Setting(type=FLAG, default="true", help="kernel modules that are new are reported"),
             allow=Setting(type=LIST, default="", help="executables or modules that are all right; patterns too"),
         ),
@@ -250,4 +270,6 @@ def interpret(kind: str, given: Mapping[str, str]) -> dict[str, Any]:
             out[name] = setting.parse(given.get(name, setting.default))
         except Invalid as exc:
             raise Invalid(f"the setting {name} of {kind}: {exc}") from exc
+        if setting.required and not out[name]:
+            raise Invalid(f"{kind} needs the setting {name}: {setting.help}")
     return out

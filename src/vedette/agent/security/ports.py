@@ -17,7 +17,7 @@ from vedette.agent.security.proc import Proc, Process
 from vedette.agent.security.scanner import Context, Finding, Report
 
 ANY: Final = "*"
-UNSEEN: Final = "programs of other users: not permitted, so their ports are known by number alone; run this as root"
+UNSEEN: Final = "programs of other users: not permitted, so their ports are known by number alone"
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from typing import Final
 
 DELETED: Final = " (deleted)"
 MAX_BYTES: Final = 64 * 1024  # of one file of a process
+_KERNEL_THREAD: Final = 0x0020_0000  # PF_KTHREAD of linux/sched.h, in field 9 of /proc/PID/stat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class Proc:
         """None: it has ended."""
         head, _, rest = self.text(pid, "stat").rpartition(")")
         fields = rest.split()
-        if len(fields) < 20:
+        if len(fields) < 20 or fields[0] in "ZX":
             return None
         target = self.link(pid, "exe")
         return Process(
@@ -64,7 +65,7 @@ class Proc:
             start=int(fields[19]),
             exe=target.removesuffix(DELETED),
             deleted=target.endswith(DELETED),
-            kernel=pid == 2 or fields[1] == "2",
+            kernel=bool(int(fields[6]) & _KERNEL_THREAD),
         )
 
     def text(self, pid: int, name: str) -> str:
