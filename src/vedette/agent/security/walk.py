@@ -7,9 +7,9 @@ are texts as `os.fsdecode` makes them: what is no UTF-8 survives, and is made sa
 import math
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from vedette.agent.security import mounts
 from vedette.agent.security.mounts import Mount
@@ -68,7 +68,7 @@ class Walk:
         root: Path,
         starts: Sequence[str],
         *,
-        exclude: Patterns,
+        exclude: Sequence[str],
         clock: Clock,
         until: float = math.inf,
         leave: Callable[[Mount], bool] = lambda mount: False,
@@ -78,7 +78,8 @@ class Walk:
             until: by `clock.elapsed()`, when to stop.
             leave: mounts not to go into, besides those of the kernel and of other machines, unless a start lies there.
         """
-        self._root, self._exclude, self._clock, self._until = root, exclude, clock, until
+        self._root, self._clock, self._until = root, clock, until
+        self._patterns, self._exclude = list(exclude), Patterns(exclude)
         table = mounts.read(root)
         self._known = table is not None
         self._barriers = {
@@ -97,6 +98,10 @@ class Walk:
         """What could not be looked at, each "PLACE: why"."""
         return [f"{place}: {why}" for place, why in self._unseen.items()]
 
+    def seen(self) -> dict[str, Any]:
+        """For `Seen`, after the walk."""
+        return {"starts": self.starts, "exclude": self._patterns, "unseen": list(self._unseen), "left": self.left}
+
     def __iter__(self) -> Iterator[Entry]:
         for start in self.starts:
             if self.partial:
@@ -108,8 +113,12 @@ class Walk:
         return (
             any(within(path, start) for start in self.starts)
             and not self._exclude.match(path)
-            and not any(within(path, place) for place in (*self._unseen, *self.left))
+            and not self.hidden(path)
         )
+
+    def hidden(self, path: str) -> bool:
+        """Is it where the walk could not look?"""
+        return any(within(path, place) for place in (*self._unseen, *self.left))
 
     def _distinct(self, starts: Sequence[str]) -> list[str]:
         """Each start as it is called without links, and the links on the way; none that is seen from another one."""
@@ -241,6 +250,22 @@ class Walk:
 
     def _not_seen(self, path: str, exc: OSError) -> None:
         self._unseen.setdefault(path, exc.strerror or str(exc))
+
+
+class Seen:
+    """What an earlier walk could see: what is elsewhere is not new, it is only seen for the first time."""
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        self._starts, self._exclude = told.get("starts", ()), Patterns(told.get("exclude", ()))
+        self._unseen = told.get("unseen", ())
+
+    def covers(self, path: str) -> bool:
+        """Would it have been told?"""
+        return (
+            any(within(path, start) for start in self._starts)
+            and not self._exclude.match(path)
+            and not any(within(path, place) for place in self._unseen)
+        )
 
 
 class _Level:

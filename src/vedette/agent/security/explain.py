@@ -1,0 +1,119 @@
+"""Is a file as a package brought it, or a deployment? Then its change is recorded and no finding."""
+
+import hashlib
+import json
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from vedette.agent.security.filestate import FileState
+from vedette.agent.security.packages import Claim
+from vedette.agent.security.patterns import Patterns
+
+GENERATED: Final = Patterns(("/etc/ld.so.cache", "/etc/mailcap", "/etc/rc?.d", "/etc/ssl/certs"))
+"""What the scripts of packages write, and no package claims: taken for theirs when packages came or went meanwhile."""
+_RISKY: Final = stat.S_ISUID | stat.S_ISGID | stat.S_IWOTH
+_APPLYING: Final = timedelta(minutes=10)
+"""A configuration changes files for so long at most before its deployment is noted as done."""
+_ARTIFACT: Final = "etc/mender/artifact_info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One path that is not as it was."""
+
+    path: str
+    old: FileState | None  # None: there was nothing
+    new: FileState | None  # None: there is nothing
+    hashes: Mapping[str, bytes]  # of the new content, by name; empty where it was not read
+
+
+def as_packaged(claim: Claim, state: FileState, hashes: Mapping[str, bytes]) -> bool | None:
+    """Has it the content that its package says? None: the package does not say."""
+    if state.is_link:
+        if claim.link is not None:
+            return state.content == claim.link
+        if claim.digest and claim.algorithm and not claim.configuration:
+            target = state.content.encode("utf-8", "surrogateescape")
+            return hashlib.new(claim.algorithm, target, usedforsecurity=False).digest() == claim.digest
+        return None
+    if not claim.digest or not state.is_file:
+        return None
+    return hashes.get(claim.algorithm) == claim.digest
+
+
+def by_package(change: Change, claim: Claim | None, target: Claim | None, before: int, now: int) -> bool:
+    """Has a package made this change?
+
+    Args:
+        target: of a link, what packages say of the file that it points to.
+        before, now: when packages last came or went (`Packages.changed`) at the last scan, and at this one.
+    """
+    old, new = change.old, change.new
+    if claim is None:
+        if now == before:
+            return False
+        if new is None:
+            return old is not None and (old.packaged or GENERATED.match(change.path))
+        if new.is_link and (change.path.startswith("/etc/") or new.content.startswith("/etc/alternatives/")):
+            return new.content.startswith("/etc/alternatives/") or target is not None
+        return GENERATED.match(change.path)
+    if new is None:
+        return False
+    fresh = claim.installed > before
+    if claim.mode is not None and stat.S_IMODE(new.mode) == stat.S_IMODE(claim.mode) and not new.is_link:
+        rights = claim.owner is None or claim.owner == (new.uid, new.gid)
+    elif old is None or stat.S_IFMT(old.mode) != stat.S_IFMT(new.mode):
+        rights = new.is_link or not new.mode & _RISKY or fresh
+    else:
+        rights = (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid) or (
+            fresh and not new.mode & ~old.mode & _RISKY
+        )
+    agrees = as_packaged(claim, new, change.hashes)
+    return rights and (fresh if agrees is None else agrees)
+
+
+class Deployments:
+    """What has been deployed to this device, as far as its files say. One that is new explains what changed."""
+
+    def __init__(self, root: Path, state: Path) -> None:
+        try:
+            self.artifact = (root / _ARTIFACT).read_text(errors="replace")[:4096].strip()
+        except OSError:
+            self.artifact = ""
+        self._last = {str(each.get("id")): each for each in _record(state / "deployments.json")}
+
+    def mark(self) -> dict[str, Any]:
+        """To be kept, and given to `explains` by the next scan."""
+        return {"artifact": self.artifact, "ids": list(self._last)}
+
+    def explains(self, change: Change, mark: Mapping[str, Any]) -> str:
+        """The deployment that made this change since `mark`, "" when none did.
+
+        Another artifact of the whole system explains all; one of a configuration what was changed while it was applied.
+        """
+        if self.artifact and mark.get("artifact") not in {None, "", self.artifact}:
+            return self.artifact.rpartition("=")[2]
+        if change.new is None or change.new.since is None:
+            return ""
+        for id_, each in self._last.items():
+            if id_ in mark.get("ids", ()):
+                continue
+            try:
+                done = datetime.fromisoformat(str(each.get("at")))
+                if done - _APPLYING <= change.new.since <= done:
+                    return str(each.get("artifact", id_))
+            except (ValueError, TypeError):
+                continue
+        return ""
+
+
+def _record(path: Path) -> list[dict[str, Any]]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
