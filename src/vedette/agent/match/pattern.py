@@ -15,8 +15,8 @@ from pcre2 import LibraryError, PatternError, _cy
 
 from vedette.errors import Invalid
 
-MATCH_LIMIT: Final = 1_000_000
-"""Steps one line may cost: about 4 ms compiled to machine code, 35 ms interpreted."""
+MATCH_LIMIT: Final = 400_000
+"""Steps one line may cost: 2 to 40 ms compiled to machine code, for some steps are long; 14 ms interpreted."""
 BRIEF_LIMITS: Final = {8: 10_000, 1000: 1_000}
 """Steps one line may cost once a pattern was undecided about so many lines: in the end what reading it costs anyway."""
 HEAP_KIB: Final = 16 * 1024
