@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vedette import __version__
-from vedette.cli import COMMANDS
+from vedette.cli import COMMANDS, command_first
 
 HELP: Final = """\
 usage: vedette COMMAND ...
@@ -34,7 +34,7 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = command_first(sys.argv[1:] if argv is None else argv)
     match words[:1]:
         case ["server" | "tenant" | "user" | "backup" | "restore" | "migrate"]:
             return _server(words)

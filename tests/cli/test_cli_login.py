@@ -18,6 +18,8 @@ import pytest
 from serving import EMAIL, PASSWORD, RealServer
 from typed import Vedette
 
+from vedette.cli import COMMON
+from vedette.cli.main import parsers
 from vedette.clock import FakeClock, SystemClock
 from vedette.server.db import SYSTEM
 
@@ -127,8 +129,25 @@ def test_a_second_factor(ann: Vedette, server: RealServer, clock: FakeClock, tmp
     assert ann(*login, stdin=f"{PASSWORD}\n").status == 2, "a code is missing"
     assert ann(*login, stdin=f"{PASSWORD}\n000000\n").status == 3
     assert ann(*login, stdin=f"{PASSWORD}\n{code(0)}\n").status == 0
-    assert ann("users", "2fa", "disable").status == 0
+    clock.advance(30)
+    assert ann("users", "2fa", "disable", stdin="wrong\n").status == 1
+    assert ann("users", "2fa", "disable", "--code", stdin=f"{code(0)}\n").status == 0
+    assert ann("users", "2fa", "disable").status == 0, "there is none any more"
     assert ann("users", "show", "me", "--json").json()["tfa_status"] == "disabled"
+
+
+def test_what_counts_for_every_command_is_typed_before_it_too(ann: Vedette, server: RealServer) -> None:
+    here = ("--server", server.url)
+    assert ann(*here, "--json", "users", "show", "me").json() == ann("users", "show", "me", *here, "--json").json()
+    assert ann(f"--server={server.url}", "whoami").status == 0
+    assert ann("--server", "http://127.0.0.1:1", "devices", "list", "--limit", "3").status == 3
+    assert ann("--server", server.url, "nonsense").status == 2
+    assert ann("--server").status == 2
+    leaves = parsers()[1].values()
+    assert all(COMMON.keys() <= leaf._option_string_actions.keys() for leaf in leaves)
+    assert all(
+        (leaf._option_string_actions[name].nargs != 0) is value for name, value in COMMON.items() for leaf in leaves
+    )
 
 
 def test_who_logged_in_before_needs_no_address(ann: Vedette, server: RealServer) -> None:

@@ -68,6 +68,27 @@ def test_who_administers_another_tenant_is_not_taken_over_at_home(
     assert provider.delete(f"{USERS}/{bob}").status_code == 204
 
 
+def test_nobody_gives_in_a_customers_tenant_what_he_may_not_do_at_home(
+    server: RealServer, provider: httpx.Client, mike: httpx.Client
+) -> None:
+    """He would see all devices of every customer, by himself or by somebody he has made up."""
+    new = {"name": "child", "admin": {"email": "carl@example.com", "password": PASSWORD}}
+    child = provider.post(TENANTS, json=new).headers["location"].rpartition("/")[2]
+    bob, himself = id_of(provider, "bob@example.com"), id_of(provider, "mike@example.com")
+    body = {"tenant_ids": [child], "role": OBSERVER}
+    refused(*(mike.post(f"{USERS}/{each}/assign", json=body) for each in (bob, himself)))
+    sees = [{"name": "ReadDevices", "scope": {"type": "DeviceGroups", "value": ["north"]}}, {"name": "ReadReleases"}]
+    people = {"name": "people", "permission_sets_with_scope": [{"name": "ManageUsers"}, *sees]}
+    assert provider.put(f"{ROLES}/people", json=people).status_code == 204
+    refused(mike.post(f"{USERS}/{bob}/assign", json=body))  # a group is not the whole tenant
+    sees[0].pop("scope")
+    assert provider.put(
+        f"{ROLES}/people", json=people | {"permission_sets_with_scope": [{"name": "ManageUsers"}, *sees]}
+    )
+    assert mike.post(f"{USERS}/{himself}/assign", json=body).status_code == 204
+    refused(mike.post(f"{USERS}/{bob}/assign", json=body | {"role": "RBAC_ROLE_DEPLOYMENTS_MANAGER"}))
+
+
 def test_a_role_that_is_taken_away_is_gone_from_tokens_for_programs_at_once(
     server: RealServer, provider: httpx.Client
 ) -> None:

@@ -117,10 +117,34 @@ def test_guessing_is_slow(server: RealServer, admin: httpx.Client, clock: FakeCl
 def test_it_can_be_turned_off(server: RealServer, admin: httpx.Client, clock: FakeClock) -> None:
     set_up(server, admin, clock)
     assert admin.post(f"{ME}/2fa/enable").status_code == 400
-    for _ in range(2):
-        assert admin.post(f"{ME}/2fa/disable").status_code == 200
+    clock.advance(30)
+    right = code(server, clock)
+    wrong = ({}, {"current_password": "wrong"}, {"token2fa": ""}, {"token2fa": "123456" if right != "123456" else "1"})
+    for body in wrong:  # whoever has found an open session
+        answer = admin.post(f"{ME}/2fa/disable", json=body)
+        assert (answer.status_code, "2fa" in answer.json()["error"]) == (422, True)
+    assert admin.post(f"{ME}/2fa/disable").status_code == 422
+    assert log_in(server).status_code == 401
+    assert admin.post(f"{ME}/2fa/disable", json={"token2fa": right}).status_code == 200
+    assert admin.post(f"{ME}/2fa/disable").status_code == 200, "there is none any more"
     assert log_in(server).status_code == 200
     assert admin.put(f"{USERADM}/2faverify", json={"token2fa": "000000"}).status_code == 400
+
+
+def test_it_is_turned_off_by_the_password_and_guessing_that_is_slow(
+    server: RealServer, admin: httpx.Client, clock: FakeClock
+) -> None:
+    set_up(server, admin, clock)
+
+    def off(password: str) -> int:
+        return admin.post(f"{ME}/2fa/disable", json={"current_password": password}).status_code
+
+    assert off(PASSWORD) == 200
+    clock.advance(300)
+    set_up(server, admin, clock)
+    statuses = [off(f"guess number {each}") for each in range(30)]
+    assert (statuses[0], statuses[-1]) == (422, 429)
+    assert off(PASSWORD) == 429
 
 
 def test_only_administrators_turn_that_of_others_off(server: RealServer, admin: httpx.Client, clock: FakeClock) -> None:
@@ -155,7 +179,7 @@ def test_the_log_knows_of_it_and_nobody_reads_the_secret(
 ) -> None:
     set_up(server, admin, clock)
     secret = secret_of(server)
-    admin.post(f"{ME}/2fa/disable")
+    admin.post(f"{ME}/2fa/disable", json={"current_password": PASSWORD}).raise_for_status()
     entries = admin.get(LOGS, params={"object_type": "user", "sort": "asc"}).json()
     changes = [re.findall(r'\+status: "(\w+)"', each.get("change", "")) for each in entries]
     assert [each[0] for each in changes if each] == ["unverified", "enabled", "disabled"]

@@ -32,7 +32,7 @@ def list_users(context: Context) -> None:
         "2FA": key("tfa_status"),
         "ROLES": key("roles"),
     }
-    context.out.table(context.client.get(USERS), columns)
+    context.out.table(context.client.get(USERS)[: context.options.limit], columns)
 
 
 def show(context: Context) -> None:
@@ -103,8 +103,18 @@ def second_factor(context: Context) -> None:
             context.out.done("from now on, a code is asked for at login", {"tfa_status": "enabled"})
         case "disable":
             user = _id(context)
-            context.client.call("POST", path(USERS + "/{}/2fa/disable", user))
+            context.client.call("POST", path(USERS + "/{}/2fa/disable", user), body=_proof(context, user))
             context.out.done(f"no code is asked for at the login of {context.options.user}", {"tfa_status": "disabled"})
+
+
+def _proof(context: Context, user: str) -> dict[str, str]:
+    """What shows that one's own second factor is not turned off by somebody who has found an open terminal."""
+    me = context.client.get(f"{USERS}/me")
+    if user not in {"me", me["id"]} or me.get("tfa_status") != "enabled":
+        return {}
+    if context.options.code:
+        return {"token2fa": context.secret("Code").strip()}
+    return {"current_password": context.secret("Your password")}
 
 
 def _start_second_factor(context: Context) -> None:
@@ -152,7 +162,7 @@ _ROLE: Final = arg("--role", metavar="ROLE", action="append", help="a role, see 
 
 TREE: Final[Tree] = {
     "users": {
-        "list": Command(help="list users", run=list_users, examples=("vedette users list",)),
+        "list": Command(help="list users", run=list_users, paged=True, examples=("vedette users list",)),
         "show": Command(
             help="show a user",
             run=show,
@@ -203,6 +213,7 @@ TREE: Final[Tree] = {
                 arg("step", choices=("start", "verify", "disable"), help="what to do"),
                 arg("user", metavar="USER", nargs="?", default="me", help="disable: of whom (me)"),
                 arg("--picture", metavar="FILE", help="start: new file for the picture, PNG"),
+                arg("--code", action="store_true", help="disable: show that it is you by a code, not by your password"),
             ),
             examples=(
                 "vedette users 2fa start --picture 2fa.png",

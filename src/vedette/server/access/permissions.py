@@ -169,6 +169,12 @@ class Rights:
             return False
         return True
 
+    def cover(self, role: Role) -> bool:
+        """Whether all that `role` allows is allowed anyway, in the whole tenant."""
+        whole = [each.permissions for each in self.entries if each.groups is None]
+        own = {each.name for each in whole if isinstance(each, PermissionSet)}
+        return self.everything or (not role.rules and {each.set for each in role.grants} <= own)
+
     def reach(self, call: Call, group: str | None) -> bool:
         """Whether `call` is allowed on a device that is in `group` (None: in none)."""
         try:

@@ -7,12 +7,13 @@ the server once, as a picture for the app, and never again after the first code 
 import asyncio
 import hmac
 import io
+from dataclasses import dataclass
 from typing import Final
 
 import pyotp
 import segno
 
-from vedette.errors import Denied, Invalid, NotFound, Unauthenticated
+from vedette.errors import Denied, Invalid, NotFound, Unacceptable, Unauthenticated
 from vedette.server.access import personal_tokens
 from vedette.server.access import second_factor_store as store
 from vedette.server.audit import service as audit
@@ -21,10 +22,19 @@ from vedette.server.db import Tx, UserScope
 from vedette.server.services import Services
 
 STEP_S: Final = 30
+MAX_CODE: Final = 64  # characters of what may be a code
 STEPS: Final = (0, -1, 1)  # clocks may be half a minute apart
 ISSUER: Final = "Vedette"
 NEEDED: Final = "2fa needed"
 WRONG: Final = "2fa: the code is not right, or was used already"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """That it is the user himself: his password, or a code of his app."""
+
+    password: str = ""
+    code: str = ""
 
 
 async def enable(services: Services, caller: Caller, user_id: str) -> None:
@@ -55,13 +65,19 @@ async def enable(services: Services, caller: Caller, user_id: str) -> None:
     await services.db.write(caller.at_home, work)
 
 
-async def disable(services: Services, caller: Caller, user_id: str) -> None:
+async def disable(services: Services, caller: Caller, user_id: str, proof: Proof) -> None:
     """Forget a second factor, one's own or, for an administrator, that of somebody who has lost his phone.
+
+    One's own only with a proof that it is oneself: a session alone may be stolen.
 
     Raises:
         NotFound: no such user.
         Denied: the caller speaks through a token that he has made for a program.
+        Unacceptable: the proof is missing or wrong.
+        TooMany: too many were. Logging in is not kept from anybody by that.
     """
+    if user_id == caller.user_id:
+        await _require_proof(services, caller, proof)
 
     async def work(tx: Tx) -> None:
         if user_id == caller.user_id:
@@ -74,6 +90,25 @@ async def disable(services: Services, caller: Caller, user_id: str) -> None:
             await audit.record(tx, services, caller, "update", audit.user(user_id, address), change)
 
     await services.db.write(caller.at_home if user_id == caller.user_id else caller.scope, work)
+
+
+async def _require_proof(services: Services, caller: Caller, proof: Proof) -> None:
+    factor = await services.db.read(caller.at_home, store.of_user, caller.user_id)
+    if factor is None or not factor["enabled"]:
+        return  # nothing is given up that has ever counted
+    if not proof.password and not proof.code:
+        raise Unacceptable("2fa: give your password or a code to turn it off")
+    services.confirmations.take(caller.user_id)
+    if proof.code:
+        right = await services.db.write(
+            caller.at_home, _accept, services, caller.user_id, factor["secret"], proof.code[:MAX_CODE]
+        )
+    else:
+        hashed = await services.db.read(caller.at_home, store.password_hash, caller.user_id)
+        right = hashed is not None and await services.passwords.check(proof.password[:1024], hashed)
+    if not right:
+        raise Unacceptable("2fa: the password or code is not right; a code counts once")
+    services.confirmations.give_back(caller.user_id)
 
 
 async def uri(services: Services, caller: Caller) -> str:

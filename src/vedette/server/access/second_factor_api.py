@@ -8,8 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vedette.server.access import second_factor, service
+from vedette.server.access.second_factor import Proof
 from vedette.server.caller import Caller
 from vedette.server.http import decode, json_response, services, user_route
+from vedette.server.http.body import decode_or_none
 from vedette.server.openapi.operation import operation
 
 USERADM: Final = "/api/management/v1/useradm"
@@ -19,6 +21,13 @@ class Code(msgspec.Struct):
     """The digits that the app shows."""
 
     token2fa: str
+
+
+class ProofBody(msgspec.Struct):
+    """That it is oneself, one of the two; not asked of an administrator for somebody else."""
+
+    current_password: str = ""
+    token2fa: str = ""
 
 
 class Picture(TypedDict):
@@ -33,12 +42,20 @@ async def enable(request: Request, caller: Caller) -> Response:
     return Response(status_code=200)
 
 
-@operation("Give a second factor up", answers={200: None})
+@operation(
+    "Give a second factor up; one's own with the password or a code",
+    body=ProofBody,
+    body_required=False,
+    answers={200: None},
+    errors=(422,),
+)
 async def disable(request: Request, caller: Caller) -> Response:
     user_id = _whom(request, caller)
     if user_id != caller.user_id:
         service.require_admin(caller)
-    await second_factor.disable(services(request), caller, user_id)
+    body = await decode_or_none(request, ProofBody) or ProofBody()
+    proof = Proof(password=body.current_password, code=body.token2fa)
+    await second_factor.disable(services(request), caller, user_id, proof)
     return Response(status_code=200)
 
 

@@ -42,6 +42,14 @@ async def verified(tx: Tx, user_id: str) -> bool:
     return bool(value)
 
 
+async def password_hash(tx: Tx, user_id: str) -> str | None:
+    """None: no such user."""
+    found: str | None = await tx.value(
+        'SELECT password_hash FROM "user" WHERE tenant = :tenant AND id = :user', user=user_id
+    )
+    return found
+
+
 async def email(tx: Tx, user_id: str) -> str | None:
     address: str | None = await tx.value('SELECT email FROM "user" WHERE tenant = :tenant AND id = :user', user=user_id)
     return address

@@ -283,7 +283,7 @@ async def assign(services: Services, caller: Caller, whom: str, tenant_ids: Sequ
     Raises:
         NotFound: no such user of this tenant, or no such tenant made by it; then he is in none of them.
         Unacceptable: no such role there.
-        Denied: the role may allow everything, and the caller may not.
+        Denied: the role allows what the caller may not do in the whole of his own tenant.
     """
     if not 1 <= len(tenant_ids) <= MAX_AT_ONCE:
         raise Unacceptable(f"name 1 to {MAX_AT_ONCE} tenants")
@@ -295,6 +295,8 @@ async def assign(services: Services, caller: Caller, whom: str, tenant_ids: Sequ
         if await services.db.read(caller.scope, tenant_store.child, tenant_id) is None:
             raise NotFound(NO_TENANT)
         await services.db.read(UserScope(tenant_id), role_service.check, [role], caller)
+        if not caller.rights.cover(await role_service.role(services, UserScope(tenant_id), role)):
+            raise Denied(FORBIDDEN)  # else he would do there, himself or by another, what he may not do at home
     now = micros(services.clock.now())
     for tenant_id in tenant_ids:
         there = UserScope(tenant_id)
