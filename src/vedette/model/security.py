@@ -179,8 +179,12 @@ SECURITY: Final[Mapping[str, Kind]] = {
         settings=_common(
             "1h",
             paths=Setting(type=LIST, default="/", help="directories to look through"),
-            exclude=Setting(type=LIST, default="", help="directories and patterns of names to leave out"),
-            allow=Setting(type=LIST, default="", help="files that may be so"),
+            exclude=Setting(
+                type=LIST,
+                default="/var/lib/docker /var/lib/containers /var/lib/containerd /run/containerd",
+                help="directories and patterns of names to leave out",
+            ),
+            allow=Setting(type=LIST, default="", help="files that may be so, patterns too"),
             baseline=Setting(
                 type=CHOICE,
                 default="learn",
@@ -210,7 +214,11 @@ SECURITY: Final[Mapping[str, Kind]] = {
                 help="files and directories to watch",
             ),
             exclude=Setting(
-                type=LIST, default="/etc/mtab /etc/resolv.conf /etc/adjtime", help="left out, also patterns"
+                type=LIST,
+                default="/etc/mtab /etc/resolv.conf /etc/adjtime /etc/fake-hwclock.data /etc/.updated /etc/.pwd.lock"
+                " /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid-"
+                " /etc/mender-monitor/monitor.d",
+                help="left out, also patterns",
             ),
             packages=Setting(type=FLAG, default="true", help="what a package update explains is only recorded"),
         ),
@@ -220,9 +228,11 @@ SECURITY: Final[Mapping[str, Kind]] = {
         settings=_common(
             "15s",
             root=Setting(type=FLAG, default="true", help="each login of root is reported"),
-            failures=Setting(type=COUNT, default="5", least=1, help="so many failed logins of one source or user ..."),
+            failures=Setting(
+                type=COUNT, default="5", least=1, most=100, help="so many failed logins of a source or user ..."
+            ),
             within=Setting(type=DURATION, default="10m", least=1, help="... within this time raise an alert"),
-            allow=Setting(type=LIST, default="", help="addresses or networks whose logins are not reported"),
+            allow=Setting(type=LIST, default="", help="addresses, networks, or local: not reported"),
             accounts=Setting(type=FLAG, default="true", help="new accounts and authorised keys are reported"),
             log=Setting(type=TEXT, default="auto", help="auto, journal, or the path of the log of logins"),
             expiration=_EXPIRATION,
@@ -230,7 +240,7 @@ SECURITY: Final[Mapping[str, Kind]] = {
     ),
     "deployment": Kind(
         help="failed, rolled-back or inconsistent deployments of the device",
-        settings=_common("1m", expiration=_EXPIRATION),
+        settings=_common("1m"),
     ),
     "processes": Kind(
         help="executables running from where none should, unexpected root or listening processes and kernel modules",

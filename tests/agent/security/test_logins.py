@@ -1,90 +1,35 @@
 """The kind `logins`: the samples of tests/corpus/security/logins, each a device on which something happens."""
 
+import ipaddress
+import json
+import os
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import cases
 import pytest
+from cases import NOW, Device
 
 from vedette.agent.security import login_records
 from vedette.agent.security.logins import Scanner
-from vedette.agent.security.scanner import Context, Report
-from vedette.clock import FakeClock
 from vedette.errors import Invalid
 from vedette.model.security import interpret
 
-CORPUS = Path(__file__).parents[2] / "corpus/security/logins"
-NOW = datetime(2026, 3, 24, 16, tzinfo=UTC)
 ACCOUNTS = "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\n"
 
 
-@dataclass
-class Case:
-    settings: dict[str, str] = field(default_factory=dict)
-    first: dict[str, str] = field(default_factory=dict)
-    then: dict[str, str] = field(default_factory=dict)
-    finds: list[tuple[str, str, str]] = field(default_factory=list)
-
-
-def case(path: Path) -> Case:
-    out = Case(first={"/etc/passwd": ACCOUNTS})
-    for section in path.read_text().split("\n== ")[1:]:
-        head, _, body = section.partition("\n")
-        body = body + "\n" if body else ""
-        word, _, name = head.partition(" ")
-        if word == "setting":
-            out.settings[name] = body.strip()
-        elif word == "first":
-            out.first[name] = body
-        elif word == "then":
-            out.then[name] = body
-        elif word == "finds":
-            out.finds = [tuple(part.strip() for part in line.split("|")) for line in body.split("\n") if line.strip()]
-        else:
-            raise AssertionError(f"{path}: {head}")
-    return out
-
-
-class Device:
-    """A tree of its own, and what the last scan left."""
-
-    def __init__(self, root: Path, **settings: str) -> None:
-        self.root = root
-        self.settings: Mapping[str, Any] = interpret("logins", settings)
-        self.clock = FakeClock(NOW)
-        self.baseline: Any = None
-        self.memory: Any = None
-
-    def write(self, path: str, text: str, *, more: bool = False) -> None:
-        file = self.root / path.lstrip("/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a" if more else "w") as out:
-            out.write(text)
-
-    def scan(self, **more: Any) -> Report:
-        context = Context(
-            name="logins_a",
-            settings=self.settings,
-            root=self.root,
-            state=self.root / "state",
-            clock=self.clock,
-            **{"baseline": self.baseline, "memory": self.memory, **more},
-        )
-        report = Scanner().scan(context)
-        self.baseline = self.baseline if report.baseline is None else report.baseline
-        self.memory = self.memory if report.memory is None else report.memory
-        return report
+def a_device(root: Path, **settings: str) -> Device:
+    device = Device(root, "logins", Scanner(), settings)
+    device.write("/etc/passwd", ACCOUNTS)
+    device.write("/var/log/auth.log", "")
+    return device
 
 
 @pytest.fixture
 def device(tmp_path: Path) -> Device:
-    device = Device(tmp_path)
-    device.write("/etc/passwd", ACCOUNTS)
-    device.write("/var/log/auth.log", "")
-    return device
+    return a_device(tmp_path)
 
 
 def failed(count: int, source: str = "198.51.100.87", user: str = "root") -> str:
@@ -94,36 +39,19 @@ def failed(count: int, source: str = "198.51.100.87", user: str = "root") -> str
     )
 
 
-@pytest.mark.parametrize("path", sorted(CORPUS.glob("*.case")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", cases.all_of("logins"), ids=lambda path: path.stem)
 def test_each_sample_finds_what_stands_in_it(tmp_path: Path, path: Path) -> None:
-    sample = case(path)
-    device = Device(tmp_path, **sample.settings)
-    for name, text in sample.first.items():
-        device.write(name, text)
-    assert not device.scan().findings
-    for name, text in sample.then.items():
-        device.write(name, text, more=name.startswith("/var/log/"))
-    report = device.scan()
-    found = [(each.key, each.status, each.what) for each in report.findings]
-    assert [each[:2] for each in found] == [each[:2] for each in sample.finds]
-    assert [expected in what for (_, _, what), (_, _, expected) in zip(found, sample.finds, strict=True)] == [
-        True
-    ] * len(found), found
-    assert all(each.do and each.name for each in report.findings)
+    sample = cases.read(path)
+    device = a_device(tmp_path, **sample.settings)
+    report = device.live(sample)
+    cases.check(report, sample)
     assert "hunter2" not in repr(report.findings)
-    events = [each.key for each in report.findings if each.expires_s]
-    assert not {each.key for each in device.scan().findings} & set(events)  # an event is found once
+    events = {each.key for each in report.findings if each.expires_s}
+    assert not events & {each.key for each in device.scan().findings}  # an event is found once
 
 
-def test_who_made_an_account_is_told(tmp_path: Path) -> None:
-    sample = case(CORPUS / "accounts.case")
-    device = Device(tmp_path)
-    for name, text in sample.first.items():
-        device.write(name, text)
-    device.scan()
-    for name, text in sample.then.items():
-        device.write(name, text)
-    by = {each.key: each.by for each in device.scan().findings}
+def test_who_made_an_account_is_told(device: Device) -> None:
+    by = {each.key: each.by for each in device.live(cases.read(cases.CORPUS / "logins/accounts.case")).findings}
     assert by["/etc/passwd carol"] == "alice, by sudo useradd"
     assert by["/etc/passwd daemon"] == ""
 
@@ -174,8 +102,6 @@ def test_nothing_new_leaves_memory_as_it_is(device: Device) -> None:
 
 
 def test_many_sources_fit_into_memory(device: Device) -> None:
-    import json
-
     device.settings = interpret("logins", {"failures": "100"})
     device.scan()
     text = "".join(
@@ -235,8 +161,6 @@ def test_both_layouts_of_records(tmp_path: Path, size: int, address: str) -> Non
 
 def record(size: int, sort: int, user: str, address: str, seconds: int) -> bytes:
     """As utmp(5) has it."""
-    import ipaddress
-
     packed = ipaddress.ip_address(address).packed.ljust(16, b"\0")
     head = struct.pack("=hxxi32s4s32s256s4x", sort, 812, b"pts/0", b"0", user.encode(), b"host.example")
     time = struct.pack("=iii", 0, seconds, 5) if size == 384 else struct.pack("=qqq", 0, seconds, 5)
@@ -256,8 +180,6 @@ def test_a_key_file_that_may_not_be_read_is_told_and_its_keys_stay(device: Devic
     device.scan()
     keys = device.baseline["facts"]["keys"]
     assert len(keys) == 1
-    import os
-
     real = os.open
 
     def refuse(path: Any, *rest: Any, **named: Any) -> int:
