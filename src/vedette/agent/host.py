@@ -240,13 +240,13 @@ def finish(
         with suppress(BlockingIOError):  # the rest, but nobody is waited for who has been started and stays
             data = (data + os.read(read, READ_BYTES))[-keep_bytes:]
     finally:
-        os.close(read)
         if _exits(pid, clock.elapsed(), clock):
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         else:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+        os.close(read)
         os.close(exited)
         children_file.unlink(missing_ok=True)
     return code, data

@@ -127,7 +127,7 @@ class Applier:
             if journal is not None:  # somebody was interrupted
                 if journal.back or journal.after != values or journal.tries >= MAX_TRIES:
                     why = journal.back or f"it was interrupted {journal.tries} times"
-                    consistent = self._go_back(replace(journal, back=why), log)
+                    consistent = self._go_back(journal, why, log)
                     if journal.after == values:
                         return Outcome(ok=False, error=why, consistent=consistent, log=tuple(log.lines))
                     journal = None
@@ -155,7 +155,7 @@ class Applier:
             journal = _journal(self._paths) or _Journal(
                 before=before, after=values, checks=sorted(_stems(self._paths)), with_programs=self._with_programs
             )
-            consistent = self._go_back(replace(journal, back=journal.back or "it was called off"), log)
+            consistent = self._go_back(journal, "it was called off", log)
             return Outcome(ok=consistent, error="", consistent=consistent, log=tuple(log.lines))
 
     def recover(self) -> None:
@@ -163,7 +163,7 @@ class Applier:
         with self._lock():
             journal = _journal(self._paths)
             if journal is not None:
-                self._go_back(replace(journal, back=journal.back or "it was interrupted"), _Log(self._clock))
+                self._go_back(journal, "it was interrupted", _Log(self._clock))
 
     # -- the way there -------------------------------------------------------------------------------------------
 
@@ -204,14 +204,15 @@ class Applier:
             why = _sentence(exc)
             log.say("error", why)
         if why:
-            consistent = self._go_back(replace(journal, back=why, tries=0), log)
+            consistent = self._go_back(journal, why, log)
             return Outcome(ok=False, error=why, consistent=consistent, log=tuple(log.lines))
         self._done(wanted)
         return Outcome(ok=True, reboot=ran.reboot, log=tuple(log.lines))
 
-    def _go_back(self, journal: _Journal, log: _Log) -> bool:
+    def _go_back(self, journal: _Journal, why: str, log: _Log) -> bool:
         """Bring back what was before, as far as possible; False: not all of it is."""
-        journal = replace(journal, tries=journal.tries + 1)
+        tries = journal.tries + 1 if journal.back else 1
+        journal = replace(journal, back=journal.back or why, tries=tries)
         log.say("info", "what was before is brought back")
         self._note(journal)
         trouble: list[str] = []
@@ -227,7 +228,7 @@ class Applier:
             except OSError as exc:
                 trouble.append(_sentence(exc))
         else:
-            trouble.append(f"the programs were interrupted {journal.tries - 1} times and are not run again")
+            trouble.append(f"the programs were interrupted {MAX_TRIES} times and are not run again")
             durable.replace(_file(self._paths), plan.dump(journal.before), 0o600)
         for each in trouble:
             log.say("error", f"not everything is as before: {each}")
