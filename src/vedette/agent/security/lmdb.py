@@ -34,7 +34,7 @@ def find(data: bytes, key: bytes) -> bytes | None:
     """The same in what such a file holds."""
     try:
         return _Tree(data).find(key)
-    except (struct.error, IndexError, RecursionError):
+    except (struct.error, IndexError, OverflowError, RecursionError):
         raise Invalid("is no LMDB file, or damaged") from None
 
 
