@@ -121,7 +121,7 @@ def _remember(context: Context, boot: str, strange: Sequence[_Port]) -> dict[str
     """When each was first seen, by both clocks; not kept over a reboot."""
     before = context.memory or {}
     seen = before.get("seen", {}) if before.get("boot") == boot else {}
-    now = [round(context.clock.elapsed(), 1), context.clock.now().isoformat(timespec="seconds")]
+    now = [int(context.clock.elapsed()), context.clock.now().isoformat(timespec="seconds")]
     return {"boot": boot, "seen": {each.key: seen.get(each.key, now) for each in strange}}
 
 
