@@ -13,6 +13,7 @@ from vedette.agent import durable
 from vedette.model.feed import MAX_PACK, STREAM, Pack
 
 MAX_STREAMS: Final = 16
+ARRIVED: Final = "arrived"
 _WANTED: Final = "wanted.json"
 _MAX_WANTED: Final = 4 * 1024 * 1024  # bytes
 
@@ -59,6 +60,11 @@ def wanted(directory: Path) -> Wanted:
         }
     except (AttributeError, ValueError, TypeError):
         return {}
+
+
+def say_arrived(directory: Path) -> None:
+    """There is something new: the check that watches this file looks again. Raises OSError."""
+    durable.replace(directory / ARRIVED, b"", 0o644)
 
 
 def _raw(prefixes: Iterable[int]) -> bytes:

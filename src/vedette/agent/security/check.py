@@ -29,6 +29,8 @@ MAX_ANSWER: Final = 1 << 20
 GRACE_S: Final = 5.0
 """Beyond its time limit: a scan that keeps to it has that to say what it found."""
 AGAIN_S: Final = 0.5
+ANEW: Final = {"cve": "feed/arrived"}
+"""A file below the state by kind: when it changes there is a reason to look at once (agent/feedfile.py)."""
 BLIND: Final = "scan"
 """Ends the name of the problem that a check cannot look."""
 
@@ -60,7 +62,7 @@ class SecurityCheck:
         self._ticker: Ticker | None = None
         self._limit: Timer | None = None
         self._again: Timer | None = None
-        self._accepted: PathWatch | None = None
+        self._reasons: list[PathWatch] = []  # to look at once
         self._process: Process | None = None
         self._output = b""
         self._note: dict[str, Any] = {}
@@ -69,21 +71,24 @@ class SecurityCheck:
         self._complaints = log.Limited(burst=3, interval_s=600)
 
     def start(self, world: "World", say: Callable[[Verdict], None]) -> None:
-        """Look from time to time, and when people have accepted something."""
+        """Look from time to time, and when there is a reason: people have accepted something."""
         self.stop()
         self._world = world
         self._problems: Problems = world.problems(self.key, self._kind)
-        accepted = world.paths.state_dir / "security" / f"{self.key}.accepted"
-        self._accepted = PathWatch(world.inotify, str(accepted), lambda modified: self._on_accepted())
+        reasons = [f"security/{self.key}.accepted", *([ANEW[self._kind]] if self._kind in ANEW else [])]
+        self._reasons = [
+            PathWatch(world.inotify, str(world.paths.state_dir / each), lambda modified: self._on_reason())
+            for each in reasons
+        ]
         self._ticker = Ticker(world.loop, self.every_s, self._look)
 
     def stop(self) -> None:
         if self._ticker is not None:
             self._ticker.close()
             self._ticker = None
-        if self._accepted is not None:
-            self._accepted.close()
-            self._accepted = None
+        for reason in self._reasons:
+            reason.close()
+        self._reasons = []
         for timer in (self._limit, self._again):
             if timer is not None:
                 timer.cancel()
@@ -94,10 +99,10 @@ class SecurityCheck:
     def configured(self) -> ConfiguredCheck:
         return ConfiguredCheck(name=self._file_name, kind=self._kind)
 
-    def _on_accepted(self) -> None:
-        if self._accepted is not None:
-            self._accepted.refresh()
-            self._look_soon()
+    def _on_reason(self) -> None:
+        for reason in self._reasons:
+            reason.refresh()
+        self._look_soon()
 
     def _look_soon(self) -> None:
         if self._again is None or not self._again.pending:

@@ -4,6 +4,7 @@ import os
 import select
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vedette.agent import bus, log, menderconf
@@ -37,6 +38,11 @@ CLIENT_AWAITED = "uplink.client_awaited"  # boot and moment since when
 BELONGING, SAID, REPORT_FAILURES = "uplink.belonging", "uplink.said", "report.failures"
 
 
+def feed_is_wanted(state: Path) -> bool:
+    """Has a check said what it wants of the feed (agent/feedfile.py)?"""
+    return (state / "feed" / "wanted.json").exists()
+
+
 class Bell:
     """The pipe from the daemon: a byte = there is something new, end of file = finish."""
 
@@ -51,6 +57,11 @@ class Bell:
         """The daemon wants us to end."""
         self._listen(0)
         return self._finished
+
+    def waits(self) -> bool:
+        """Somebody wants something of us: there is something new, or we should end."""
+        self._listen(0)
+        return self._rung or self._finished
 
     def rings(self, within_s: float) -> bool:
         """Wait for something new; False when nothing came in time or we should end."""
@@ -180,7 +191,7 @@ class Child:
             if not spoke or self._clock.elapsed() > end:
                 return
             if self.ask_in_s is None or self.ask_in_s > LINGER_S:
-                if not self._bell.rings(LINGER_S):
+                if not self._bell.rings(LINGER_S) and not self._fetch(api):
                     return
             elif not self._bell.rings(self.ask_in_s) and self._bell.finished():
                 return
@@ -198,12 +209,22 @@ class Child:
         if tasks is not None and not self._bell.finished():
             beside = spoke
             spoke |= self._report(lambda: tasks.step(beside=beside))
+        spoke |= self._fetch(api)
         if spoke:
             self._set(FAILURES, "0")
             if self._store.meta(COMPLAINT):
                 log.info("the server takes alerts and reports again")
                 self._set(COMPLAINT, "")
         return spoke
+
+    def _fetch(self, api: Api) -> bool:
+        """The feed of known vulnerabilities, where one is wanted; broken off when there is something to say."""
+        if self._bell.waits() or not feed_is_wanted(self._paths.state_dir):
+            return False
+        from vedette.agent.uplink.feed import Feed  # most devices want none
+
+        feed = Feed(self._paths.state_dir, self._store, api, self._clock, boot_id(), log.warn)
+        return self._report(lambda: feed.fetch(self._bell.waits))
 
     def _report(self, send: Callable[[], bool]) -> bool:
         try:
