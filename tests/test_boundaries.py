@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "vedette.__main__": ("vedette",),  # the one place where the parts meet: it picks a command and imports its part
 }  # fmt: skip
 # Slices of the server, left to right: a slice calls services to its left only, and nobody else's store.
-SLICES = ("db", "audit", "access", "devices", "deployments", "configuration", "alerts", "notify")
+SLICES = ("db", "audit", "access", "devices", "feed", "deployments", "configuration", "alerts", "notify")
 # Modules that stay in the memory of an idle device; the rest is imported by short-lived children.
 RESIDENT_ROOT = "vedette.agent.__main__"
 NEVER_RESIDENT = ("ssl", "http", "asyncio", "cryptography", "msgspec", "argparse", "urllib.request", "hyperscan")

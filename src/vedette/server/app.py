@@ -39,6 +39,7 @@ from vedette.server.devices import api as devices_api
 from vedette.server.devices import check_ins, leaving
 from vedette.server.devices import internal_api as devices_internal_api
 from vedette.server.devices import pages as devices_pages
+from vedette.server.feed import api as feed_api
 from vedette.server.http import public_route, services
 from vedette.server.http.answers import problem
 from vedette.server.http.asgi import Conventions
@@ -102,6 +103,7 @@ def routes() -> list[BaseRoute]:
         *devices_api.ROUTES,
         *deployments_api.ROUTES,
         *configuration_api.ROUTES,
+        *feed_api.ROUTES,
         *alerts_api.ROUTES,
         *notify_api.ROUTES,
         *access_pages.ROUTES,

@@ -15,7 +15,7 @@ from typing import Any, Final
 import uvloop
 
 from vedette.errors import Invalid, VedetteError
-from vedette.server import storage_commands
+from vedette.server import feed_commands, storage_commands
 from vedette.server.access import service as access
 from vedette.server.access import tenant_service, tenants
 from vedette.server.access.roles import ADMIN
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for each in (create, suspend, resume, user, *(p for p in (tenants.choices["list"], users.choices["list"]))):
         _settings(each, ("data", "database"))
-    for each in storage_commands.add_to(partial(_command, commands)):
+    for each in (*storage_commands.add_to(partial(_command, commands)), *feed_commands.add_to(commands, _command)):
         _settings(each, ("data", "database"))
     return parser
 

@@ -60,6 +60,7 @@ PERMISSION_SETS: Final[Mapping[str, PermissionSet]] = {
             ("GET", f"{_V}/useradm/(plans|plan_binding)$"),  # ours: clients read them at start
             ("GET", f"{_V}/useradm/users/tenants/[^/]+/token$"),  # ours: to go to another of one's own tenants
             ("GET", f"{_V}/tenantadm/user/tenant"),
+            ("GET", f"{_V}/vedette/feed$"),  # ours: how old the known vulnerabilities are, which are public
             action="",
         ),
         _set("ReadUsers", "See users, roles and permission sets", ("GET", f"{_V}/useradm/")),
