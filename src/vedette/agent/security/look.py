@@ -13,10 +13,8 @@ An answer:
 """
 
 import json
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
@@ -89,6 +87,8 @@ def answer(question: Mapping[str, Any], clock: Clock, on_heavy: Callable[[], Non
     except (VedetteError, OSError) as exc:
         return {"error": _line(str(exc), MAX_TEXT)}
     except Exception as exc:
+        import traceback  # a start takes longer for it
+
         where = traceback.extract_tb(exc.__traceback__)[-1]
         sentence = f"a fault in the scanner of {kind}: {exc!r} in {Path(where.filename).name}, line {where.lineno}"
         return {"error": _line(sentence, MAX_TEXT)}
@@ -253,6 +253,8 @@ def _key(text: str) -> str:
     shown = _line(text, 1 << 20)
     if len(shown) <= MAX_KEY:
         return shown
+    from hashlib import sha256  # a start takes longer for it
+
     return f"{shown[: MAX_KEY - 20]}...{sha256(shown.encode()).hexdigest()[:16]}"
 
 

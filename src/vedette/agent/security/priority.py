@@ -1,6 +1,5 @@
 """What reads much gets what disk and processor have left. Source: ioprio_set(2), nice(2)."""
 
-import ctypes
 import os
 from contextlib import suppress
 from typing import Final
@@ -13,6 +12,8 @@ _IDLE: Final = 3 << 13  # class "idle"
 
 def idle() -> None:
     """For this process, from now on. Where the machine is not known, only the processor's part."""
+    import ctypes  # most scanners do without
+
     os.nice(19)
     machine = os.uname().machine
     if ctypes.sizeof(ctypes.c_void_p) == 4:  # a 32-bit program on a 64-bit kernel speaks as on a 32-bit one
