@@ -15,6 +15,7 @@ on the machine of the server:
   vedette tenant    create and list tenants
   vedette user      create and list users
   vedette backup    copy the server's database into one file; restore puts it back
+  vedette feed      import known vulnerabilities, for the check cve of the devices
   vedette migrate   move everything from SQLite to PostgreSQL
   vedette demo      start everything on this machine and watch an alert travel
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     words = command_first(sys.argv[1:] if argv is None else argv)
     match words[:1]:
-        case ["server" | "tenant" | "user" | "backup" | "restore" | "migrate"]:
+        case ["server" | "tenant" | "user" | "backup" | "restore" | "migrate" | "feed"]:
             return _server(words)
         case ["demo"]:
             from vedette.demo.__main__ import main as demo
