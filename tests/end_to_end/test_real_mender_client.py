@@ -1,131 +1,21 @@
 """Debian's real `mender-client` and `mender-cli` against the real server: they must notice no difference."""
 
 import shutil
-import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from mender_device import DEVICE_TYPE, FIRST_ARTIFACT, MenderDevice, tool, why_not
+from mender_device import DEVICE_TYPE, FIRST_ARTIFACT, tool, why_not
+from real_site import CONFIG, DEPLOYMENTS, DEVAUTH, EMAIL, FILTER, PASSWORD, Site
 
-from vedette.demo.stage import PROGRAMS, Stage, free_port
+from vedette.demo.stage import PROGRAMS, Stage
 from vedette.demo.story import wait_until
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
-
-EMAIL, PASSWORD = "ann@example.com", "correct horse battery"
-DEVAUTH = "/api/management/v2/devauth/devices"
-CONFIG = "/api/management/v1/deviceconfig/configurations/device"
-DEPLOYMENTS = "/api/management/v1/deployments/deployments"
-FILTER = 'if grep -q broken "$1"; then echo this cannot work >&2; exit 1; fi'
-
-
-class Site:
-    """A real server, an administrator, and devices."""
-
-    def __init__(self, stage: Stage, path: Path, *, tls: bool = False) -> None:
-        self._stage = stage
-        self._path = path
-        port = free_port(0)
-        options = ["--listen", f"127.0.0.1:{port}", "--data", str(path / "data")]
-        self.certificate = certificate(path) if tls else None
-        if self.certificate is not None:
-            options += ["--tls-cert", str(self.certificate), "--tls-key", str(path / "key.pem")]
-        stage.start("vedette", "server", *options)
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-        trust = ssl.create_default_context(cafile=self.certificate) if self.certificate else False
-        self.admin = httpx.Client(base_url=self.url, verify=trust, trust_env=False, timeout=20)
-        stage.callback(self.admin.close)
-        wait_until("the server answers", self._answers)
-        stage.run(
-            "vedette", "user", "create", EMAIL, "--tenant", "default", "--password-stdin", "--data",
-            str(path / "data"), stdin=PASSWORD,
-        )  # fmt: skip
-        answer = self.admin.post("/api/management/v1/useradm/auth/login", auth=(EMAIL, PASSWORD))
-        self.admin.headers["Authorization"] = f"Bearer {answer.text}"
-
-    def _answers(self) -> bool:
-        try:
-            return self.admin.get("/alive").status_code == 204
-        except httpx.TransportError:
-            return False
-
-    def device(self) -> MenderDevice:
-        made = MenderDevice(self._path / "device", self.url, certificate=self.certificate)
-        made.apply(FILTER)
-        self._stage.callback(made.stop)
-        return made
-
-    def accept(self, status: str = "pending") -> str:
-        """Let in whoever asks; his id."""
-        found = wait_until("a device asks to be let in", lambda: self.waiting(status))
-        self.decide(found["id"], "accepted", next(e["id"] for e in found["auth_sets"] if e["status"] == status))
-        device_id: str = found["id"]
-        return device_id
-
-    def waiting(self, status: str) -> dict[str, Any] | None:
-        devices = self.admin.get(DEVAUTH).json()
-        return next((d for d in devices if any(each["status"] == status for each in d["auth_sets"])), None)
-
-    def decide(self, device: str, status: str, auth: str | None = None) -> None:
-        if auth is None:
-            (auth,) = (each["id"] for each in self.admin.get(f"{DEVAUTH}/{device}").json()["auth_sets"])
-        answer = self.admin.put(f"{DEVAUTH}/{device}/auth/{auth}/status", json={"status": status})
-        assert answer.status_code == 204, answer.text
-
-    def inventory(self, device: str) -> dict[str, Any]:
-        found = self.admin.get(f"/api/management/v1/inventory/devices/{device}").json()
-        return {each["name"]: each["value"] for each in found["attributes"] if each["scope"] == "inventory"}
-
-    def deploy(self, device: str, values: dict[str, str], **options: Any) -> str:
-        assert self.admin.put(f"{CONFIG}/{device}", json=values).status_code == 204
-        answer = self.admin.post(f"{CONFIG}/{device}/deploy", json=options)
-        assert answer.status_code == 200, answer.text
-        made: str = answer.json()["deployment_id"]
-        return made
-
-    def status(self, deployment: str) -> str:
-        (entry,) = self.admin.get(f"{DEPLOYMENTS}/{deployment}/devices").json()
-        status: str = entry["status"]
-        return status
-
-    def ends(self, deployment: str, status: str) -> None:
-        wait_until(f"the deployment ends with {status}", lambda: self.status(deployment) == status)
-        assert self.admin.get(f"{DEPLOYMENTS}/{deployment}").json()["status"] == "finished"
-
-    def reported(self, device: str, values: dict[str, str]) -> None:
-        def same() -> bool:
-            found: dict[str, Any] = self.admin.get(f"{CONFIG}/{device}").json()
-            return bool(found["reported"] == values)
-
-        wait_until(f"the device reports {values}", same)
-
-
-def certificate(path: Path) -> Path:
-    """One for 127.0.0.1, signed by itself; its key is beside it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    (path / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    (path / "cert.pem").write_bytes(made.public_bytes(pem))
-    return path / "cert.pem"
 
 
 @pytest.fixture
@@ -146,7 +36,7 @@ def test_what_fails_is_undone_and_told_and_what_is_called_off_stops(stage: Stage
 
     failed = site.deploy(device_id, {"mode": "broken"})
     site.ends(failed, "failure")
-    log = wait_until("the log arrives", lambda: _log(site, failed, device_id))
+    log = wait_until("the log arrives", lambda: site.log(failed, device_id))
     assert "this cannot work" in log
     assert device.configuration == {"mode": "good"}
     site.reported(device_id, {"mode": "good"})
@@ -178,11 +68,6 @@ def test_what_fails_is_undone_and_told_and_what_is_called_off_stops(stage: Stage
     site.ends(site.deploy(device_id, {"mode": "after"}), "success")
     assert site.status(called_off) == "aborted"
     site.reported(device_id, {"mode": "after"})
-
-
-def _log(site: Site, deployment: str, device: str) -> str | None:
-    answer = site.admin.get(f"{DEPLOYMENTS}/{deployment}/devices/{device}/log")
-    return answer.text if answer.status_code == 200 else None
 
 
 def test_from_the_first_request_on_and_let_in_again_and_again(stage: Stage, tmp_path: Path) -> None:
