@@ -1,4 +1,4 @@
-"""`vedette feed`: known vulnerabilities come in from files, on the machine of the server; nothing needs the internet."""
+"""`vedette feed`: known vulnerabilities come in from files, on the machine of the server, without the internet."""
 
 import argparse
 import asyncio
@@ -68,8 +68,8 @@ async def _import(settings: Settings, options: argparse.Namespace) -> None:
         return
     _print_changes(changes)
     print(
-        f"imported as {name}: {taken.count:,} advisories; left out: {taken.withdrawn:,} withdrawn, {taken.skipped:,} that"
-        f" no device can use, {len(taken.refused):,} that could not be read"
+        f"imported as {name}: {taken.count:,} advisories; left out: {taken.withdrawn:,} withdrawn,"
+        f" {taken.skipped:,} that no device can use, {len(taken.refused):,} that could not be read"
     )
 
 
@@ -123,10 +123,8 @@ async def _status(settings: Settings, options: argparse.Namespace) -> None:
     if not found:
         print("nothing was imported yet: vedette feed import FILE")
     for each in found:
-        head = each.head
-        print(
-            f"{head.stream:24}  {head.advisories:>9,} advisories  {_size(each.size):>9}  imported {_age(head.imported, now)}"
-        )
+        head, age = each.head, _age(each.head.imported, now)
+        print(f"{head.stream:24}  {head.advisories:>9,} advisories  {_size(each.size):>9}  imported {age}")
 
 
 async def _remove(settings: Settings, options: argparse.Namespace) -> None:
