@@ -18,6 +18,7 @@ from vedette.server.deployments.due import Due
 from vedette.server.deployments.leaving import device_leaves
 from vedette.server.deployments.links import Links
 from vedette.server.devices.check_ins import CheckIns
+from vedette.server.devices.turns import Turns
 from vedette.server.letters import Letters
 from vedette.server.live import Live
 from vedette.server.notify import leaving as deliveries_leaving
@@ -53,6 +54,7 @@ class Services:
     recoveries_of_account: Limit
     recoveries_from_address: Limit
     check_ins: CheckIns
+    searches: Turns  # of devices, by user
     due: Due
     links: Links
     emptying: Sequence[Emptying]  # what the slices to the right of `devices` do before
@@ -96,6 +98,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             recoveries_of_account=Limit(clock, burst=3, every_s=600),
             recoveries_from_address=Limit(clock, burst=20, every_s=60),
             check_ins=CheckIns(),
+            searches=Turns(),
             due=Due(db, clock),
             links=Links(await keys.link_key(db)),
             emptying=(alerts_leaving.some_leave, deliveries_leaving.some_leave),

@@ -156,7 +156,7 @@ async def _found(request: Request, caller: Caller, statuses: list[str], ids: lis
     order = "device.status, device.id"
     # One more tells whether there are more.
     cut = Cut(limit=page.size + 1, offset=page.offset, order=order, with_auth=True, counted=False)
-    found = await service.devices(services(request), caller.scope, search.of_predicates(wanted, ids=ids), cut)
+    found = await service.devices(services(request), caller, search.of_predicates(wanted, ids=ids), cut)
     items = [_dump(each) for each in found.items]
     return paged(request, page, items[: page.size], more=len(items) > page.size)
 

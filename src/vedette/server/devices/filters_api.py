@@ -82,7 +82,7 @@ async def members(request: Request, caller: Caller) -> Response:
     use, page = services(request), page_of(request)
     saved = await filters.one(use, caller.scope, request.path_params["id"])
     cut = Cut(limit=page.size, offset=page.offset)
-    found = await service.devices(use, caller.scope, search.of_predicates(saved.terms), cut)
+    found = await service.devices(use, caller, search.of_predicates(saved.terms), cut)
     return paged(request, page, [dump_device(each) for each in found.items], found.total)
 
 

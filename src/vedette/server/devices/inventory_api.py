@@ -167,7 +167,7 @@ async def list_devices(request: Request, caller: Caller) -> Response:
     order, params = search.order_by(sorts)
     cut = Cut(limit=page.size, offset=page.offset, order=order, params=params)
     where = search.of_predicates(wanted, has_group=has_group)
-    found = await service.devices(services(request), caller.scope, where, cut)
+    found = await service.devices(services(request), caller, where, cut)
     return paged(request, page, [dump_device(each) for each in found.items], found.total)
 
 
@@ -244,7 +244,7 @@ async def list_groups(request: Request, caller: Caller) -> Response:
 async def group_devices(request: Request, caller: Caller) -> Response:
     page = page_of(request)
     cut = Cut(limit=page.size, offset=page.offset)
-    found = await service.devices(services(request), caller.scope, _in_group(request.path_params["name"]), cut)
+    found = await service.devices(services(request), caller, _in_group(request.path_params["name"]), cut)
     if not found.total:
         raise NotFound("group not found")
     return paged(request, page, [each.id for each in found.items], found.total)
@@ -299,7 +299,7 @@ async def search_devices(request: Request, caller: Caller) -> Response:
     order, params = search.order_by(sorts)
     where = search.of_predicates(wanted, ids=body.device_ids or (), text=(body.text or "").strip())
     cut = Cut(limit=page.size, offset=page.offset, order=order, params=params)
-    found = await service.devices(services(request), caller.scope, where, cut)
+    found = await service.devices(services(request), caller, where, cut)
     selected = {(each.scope, each.attribute) for each in body.attributes or ()} | {("system", "updated_ts")}
     items = [dump_device(each, selected if body.attributes else None) for each in found.items]
     return json_response(items, headers={"X-Total-Count": str(found.total)})
@@ -307,7 +307,7 @@ async def search_devices(request: Request, caller: Caller) -> Response:
 
 @operation("List the attributes there are", answers=list[AttributeNameAnswer])
 async def attribute_names(request: Request, caller: Caller) -> Response:
-    return json_response(await inventory.names(services(request), caller.scope))
+    return json_response(await inventory.names(services(request), caller))
 
 
 @operation("Show how many devices there are", answers=StatisticsAnswer)

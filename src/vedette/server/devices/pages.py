@@ -57,11 +57,11 @@ async def _list(request: Request, caller: Caller) -> Response:
     text, group = asked.get("q", "").strip()[:MAX_SEARCH], asked.get("group", "")[:MAX_SEARCH]
     number = page_number(request)
     use = services(request)
-    shown = await service.list_devices(use, caller.scope, query(view.key, text=text, group=group, page=number))
+    shown = await service.list_devices(use, caller, query(view.key, text=text, group=group, page=number))
     totals = {view.key: shown.total} if not (text or group) else {}
     for key in ("issues", "pending"):
         if key not in totals:
-            totals[key] = (await service.list_devices(use, caller.scope, query(key, per_page=0))).total
+            totals[key] = (await service.list_devices(use, caller, query(key, per_page=0))).total
     tenant = None
     if not (shown.total or text or group or view.key) and caller.rights.reach(MANAGE_DEVICES, None):
         tenant = await tenants.own_tenant(use, caller.scope)

@@ -35,14 +35,15 @@ _TO: Final[Mapping[str, frozenset[str]]] = {
 """Which statuses an authentication set may come from."""
 
 
-async def list_devices(services: Services, scope: UserScope, query: DeviceQuery) -> Listing[DeviceSummary]:
+async def list_devices(services: Services, caller: Caller, query: DeviceQuery) -> Listing[DeviceSummary]:
     """The devices that meet `query`, newest first."""
     offline_before = micros(services.clock.now() - OFFLINE_AFTER)
     cut = search.Cut(
         limit=query.per_page, offset=(query.page - 1) * query.per_page, order="device.created_at DESC, device.id"
     )
-    where, everything = search.of_query(query, offline_before), scope.groups is None
-    rows, total = await services.db.read(scope, search_store.find, where, cut, everything=everything)
+    where, everything = search.of_query(query, offline_before), caller.scope.groups is None
+    async with services.searches.turn(caller.user_id):
+        rows, total = await services.db.read(caller.scope, search_store.find, where, cut, everything=everything)
     return Listing(tuple(DeviceSummary(**_summary(row)) for row in rows), total)
 
 
@@ -63,8 +64,9 @@ async def device(services: Services, scope: UserScope, device_id: str) -> Device
     return whole(row, auth_rows, attribute_rows)
 
 
-async def devices(services: Services, scope: UserScope, where: search.Where, page: search.Cut) -> Listing[Device]:
+async def devices(services: Services, caller: Caller, where: search.Where, page: search.Cut) -> Listing[Device]:
     """Devices with everything about them: those that meet a condition made by `search`."""
+    scope = caller.scope
 
     async def work(tx: Tx) -> tuple[list[Row], int, list[Row], list[Row]]:
         rows, total = await search_store.find(tx, where, page, everything=scope.groups is None)
@@ -72,7 +74,8 @@ async def devices(services: Services, scope: UserScope, where: search.Where, pag
         auth_rows = await store.auth_sets_of(tx, ids) if page.with_auth else []
         return rows, total, auth_rows, await attribute_store.of_devices(tx, ids)
 
-    rows, total, auth_rows, attribute_rows = await services.db.read(scope, work)
+    async with services.searches.turn(caller.user_id):
+        rows, total, auth_rows, attribute_rows = await services.db.read(scope, work)
     auth_sets, attributes = _by_device(auth_rows), _by_device(attribute_rows)
     items = (whole(row, auth_sets.get(row["id"], []), attributes.get(row["id"], [])) for row in rows)
     return Listing(tuple(items), total)
