@@ -24,9 +24,8 @@ from vedette.server.access import keys, passwords, tenants
 from vedette.server.access import service as access
 from vedette.server.access.roles import ADMIN
 from vedette.server.access.signer import new_key
-from vedette.server.app import make_app
+from vedette.server.app import make_app, make_protocol
 from vedette.server.db import UserScope
-from vedette.server.http.protocol import Patient
 from vedette.server.runtime import listen
 from vedette.server.services import Services, open_services
 from vedette.server.settings import Settings
@@ -127,7 +126,7 @@ def real_server(settings: Settings, clock: Clock | None = None) -> Iterator[Real
             with listen(settings.address) as listener:
                 config = uvicorn.Config(
                     make_app(services),
-                    http=Patient,
+                    http=make_protocol(services),
                     ws="none",
                     lifespan="off",
                     log_config=None,

@@ -45,9 +45,11 @@ from vedette.server.http.answers import problem
 from vedette.server.http.asgi import Conventions
 from vedette.server.http.compression import Compressed
 from vedette.server.http.internal import Local
+from vedette.server.http.protocol import Patient
 from vedette.server.http.proxies import Proxied
 from vedette.server.http.security import Strict
 from vedette.server.ingest import HOT_PATHS
+from vedette.server.ingest.direct import direct_paths
 from vedette.server.notify import api as notify_api
 from vedette.server.notify import dispatcher, forgetting, letters
 from vedette.server.notify import internal_api as notify_internal_api
@@ -127,6 +129,15 @@ def described() -> dict[str, Any]:
 def hot_paths() -> Mapping[str, ASGIApp]:
     """What devices call all the time: exact path to application, in front of all else."""
     return HOT_PATHS
+
+
+def make_protocol(parts: Services) -> type[Patient]:
+    """How connections of the public address are read: see `http.direct` for what comes past the application."""
+
+    class Public(Patient):
+        direct = direct_paths(parts)
+
+    return Public
 
 
 def tasks(parts: Services) -> Sequence[Coroutine[Any, Any, None]]:

@@ -20,7 +20,7 @@ import uvicorn
 from vedette.errors import Invalid, Unavailable, VedetteError
 from vedette.server import systemd
 from vedette.server.access import tenants
-from vedette.server.app import make_app, make_internal_app, tasks
+from vedette.server.app import make_app, make_internal_app, make_protocol, tasks
 from vedette.server.http.protocol import Patient
 from vedette.server.services import Services, open_services
 from vedette.server.settings import Settings
@@ -175,7 +175,7 @@ def _configuration(settings: Settings, services: Services) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(services),
         loop="none",
-        http=Patient,
+        http=make_protocol(services),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -1,7 +1,6 @@
 """Ids sort by time and are stable; the newest alert of a subject is the same in whatever order alerts arrive."""
 
 import json
-from dataclasses import replace
 from itertools import permutations
 from uuid import UUID
 
@@ -113,9 +112,9 @@ def test_an_account_that_begins_anew_is_not_taken_for_old() -> None:
 
 def test_the_opener_is_remembered_until_the_next_problem() -> None:
     first = Head(NO_ACCOUNT, None, 1, "1", Level.CRITICAL)
-    state = run([first, replace(first, at=2, id="2"), replace(first, at=3, id="3", level=Level.OK)])
+    state = run([first, first._replace(at=2, id="2"), first._replace(at=3, id="3", level=Level.OK)])
     assert (state.open, state.opened_by) == (False, "1")
-    assert advance(state, replace(first, at=4, id="4")).opened_by == "4"
+    assert advance(state, first._replace(at=4, id="4")).opened_by == "4"
 
 
 @given(st.lists(LEVELS, min_size=1))

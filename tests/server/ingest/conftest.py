@@ -13,9 +13,10 @@ import uvicorn
 
 from vedette.server.access import service as access
 from vedette.server.access import tenants
-from vedette.server.app import make_app
+from vedette.server.app import make_app, make_protocol
 from vedette.server.db import SYSTEM, Tx, UserScope
 from vedette.server.devices.sessions import digest
+from vedette.server.http.protocol import Patient
 from vedette.server.services import Services, open_services
 from vedette.server.settings import Settings
 
@@ -46,8 +47,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
+@pytest.fixture(params=["by the application", "directly"])
+async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+    """Both ways that a call can go (`server.http.direct`): what is true of the one must be of the other."""
     async with open_services(Settings(data=tmp_path)) as services:
         tenant = await tenants.ensure_tenant(services)
         assert tenant is not None
@@ -74,7 +76,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
                 uvicorn.Config(
                     make_app(services),
                     loop="none",
-                    http="httptools",
+                    http=Patient if request.param == "by the application" else make_protocol(services),
                     ws="none",
                     lifespan="off",
                     log_config=None,

@@ -20,10 +20,13 @@ def alert_id(record: WireAlert, details: str | None) -> str:
     if record.origin is not None:
         content = record.origin.id.bytes
     else:
-        subject = record.subject
-        parts = (record.name, record.level, subject.type, subject.name, subject.status, details or "")
+        name, level, subject, details = record.name, record.level, record.subject, details or ""
+        type_, who, status = subject.type, subject.name, subject.status
         # Lengths in front: no two alerts can read the same.
-        content = "".join(f"{len(part)}:{part}" for part in parts).encode()
+        content = (
+            f"{len(name)}:{name}{len(level)}:{level}{len(type_)}:{type_}{len(who)}:{who}"
+            f"{len(status)}:{status}{len(details)}:{details}"
+        ).encode()
     return _uuid(record.at_us, _digest(content))
 
 
@@ -35,8 +38,8 @@ def first_at(at_us: int) -> str:
 def _digest(content: bytes) -> int:
     """62 bits. In small pieces: for bigger ones hashlib lets go of the interpreter lock, and to get it back from the
     busy database thread takes longer than the hash."""
-    hashed = blake2b(digest_size=8)
-    for start in range(0, len(content), _PIECE):
+    hashed = blake2b(content[:_PIECE], digest_size=8)
+    for start in range(_PIECE, len(content), _PIECE):
         hashed.update(content[start : start + _PIECE])
     return int.from_bytes(hashed.digest()) >> 64 - _HASH_BITS
 

@@ -4,23 +4,21 @@ Together in that transaction: the alerts, the state of their subjects, the numbe
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from vedette.errors import Invalid, Unauthenticated
 from vedette.server.alerts import ids
 from vedette.server.alerts import intake_store as store
 from vedette.server.alerts.intake_store import DeviceKey, SubjectKey
 from vedette.server.alerts.order import NO_ACCOUNT, UNNAMED, Head, SubjectState, advance
-from vedette.server.db import DeviceScope, Tx, UserScope
+from vedette.server.db import DeviceScope, Promise, Tx, UserScope
 from vedette.server.live import Live
 from vedette.server.services import Services
 from vedette.wire import incoming
 from vedette.wire.incoming import WireAlert
 
 
-@dataclass(frozen=True, slots=True)
-class _New:
+class _New(NamedTuple):
     """An alert on its way into the store."""
 
     head: Head
@@ -28,8 +26,7 @@ class _New:
     row: tuple[Any, ...]  # as intake_store.COLUMNS
 
 
-@dataclass(frozen=True, slots=True)
-class _Post:
+class Post(NamedTuple):
     """What one device sent at once."""
 
     scope: DeviceScope
@@ -50,16 +47,36 @@ async def accept(services: Services, scope: DeviceScope, records: Sequence[WireA
         Invalid: a text that no database of ours can hold.
         Busy, Unavailable: nothing was kept; the device comes again.
     """
-    if not records:
-        return
+    if records:
+        await services.db.write_together(_tenant(scope), _accept, post(services, scope, records))
+
+
+def submit(services: Services, new: Post, done: Promise) -> None:
+    """`accept` without a task that waits: `done` hears when all of it is durable, or why it is not.
+
+    Raises:
+        Busy, Unavailable: it was not taken; `done` hears nothing.
+    """
+    services.db.submit_together(_tenant(new.scope), _accept, new, done)
+
+
+def _tenant(scope: DeviceScope) -> UserScope:
+    """Posts of all devices of a tenant go together; every row carries the id of its own, whatever the body said."""
+    return UserScope(scope.tenant, groups=None)
+
+
+def post(services: Services, scope: DeviceScope, records: Sequence[WireAlert]) -> Post:
+    """What a device sent, ready to be submitted.
+
+    Raises:
+        Invalid: a text that no database of ours can hold.
+    """
     received_at = incoming.microseconds(services.clock.now())
-    alerts = tuple(_prepared(scope.device, record, received_at) for record in records)
-    # A device acts for itself only: every row below carries its own id, whatever the body said.
-    tenant = UserScope(scope.tenant, groups=None)
-    await services.db.write_together(tenant, _accept, _Post(scope, alerts, received_at, services.live))
+    alerts = tuple([_prepared(scope.device, record, received_at) for record in records])
+    return Post(scope, alerts, received_at, services.live)
 
 
-async def _accept(tx: Tx, posts: Sequence[_Post]) -> list[Exception | None]:
+async def _accept(tx: Tx, posts: Sequence[Post]) -> list[Exception | None]:
     groups = await store.groups(tx, {post.device for post in posts})
     fresh = await _fresh(tx, [post for post in posts if post.device in groups])
     if fresh:
@@ -75,7 +92,7 @@ async def _accept(tx: Tx, posts: Sequence[_Post]) -> list[Exception | None]:
     return [None if post.device in groups else Unauthenticated("dev auth: unauthorized") for post in posts]
 
 
-async def _fresh(tx: Tx, posts: Sequence[_Post]) -> list[_New]:
+async def _fresh(tx: Tx, posts: Sequence[Post]) -> list[_New]:
     """The alerts that are not stored yet, each once, in their order."""
     sent: dict[DeviceKey, _New] = {}
     for post in posts:

@@ -4,7 +4,7 @@
 `migrations/` is the schema, forward only. Slices write SQL in their `store.py`, against `core.Tx`.
 """
 
-from vedette.server.db.core import SYSTEM, Database, DeviceScope, Row, Scope, Tx, UserScope
+from vedette.server.db.core import SYSTEM, Database, DeviceScope, Promise, Row, Scope, Tx, UserScope
 from vedette.server.db.open import open_database
 
-__all__ = ["SYSTEM", "Database", "DeviceScope", "Row", "Scope", "Tx", "UserScope", "open_database"]
+__all__ = ["SYSTEM", "Database", "DeviceScope", "Promise", "Row", "Scope", "Tx", "UserScope", "open_database"]

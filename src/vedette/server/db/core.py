@@ -33,6 +33,8 @@ DEVICE_TABLES: Final = frozenset(
         "device_deployment",
         "deployment_log",
         "device_configuration",
+        "device_configuration_version",
+        "configuration_due",
     }
 )
 """Tables whose rows belong to one device: whoever may not see the device may not reach them."""
@@ -115,6 +117,22 @@ Together = Callable[[Tx, Sequence[Item]], Coroutine[Any, Any, Sequence[T | Excep
 """Work for several callers at once: what each gave goes in, in order; what each gets, or an error for it, comes out."""
 
 
+class Promise(Protocol):
+    """Who waits for a unit of work; an `asyncio.Future` is one. Called in the event loop."""
+
+    def cancelled(self) -> bool:
+        """Nobody waits any longer."""
+        ...
+
+    def set_result(self, result: Any, /) -> None:
+        """It is durable."""
+        ...
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """Nothing of it was kept."""
+        ...
+
+
 class Database(Protocol):
     """Runs units of work, each in one transaction."""
 
@@ -134,6 +152,15 @@ class Database(Protocol):
     async def write_together(self, scope: Scope, work: Together[Item, T], item: Item) -> T:
         """Like `write`, for work that does many at the price of few: whoever waits with the same `scope` and `work`
         is served by one call of it. If that call fails, each is tried alone, so nobody fails for another's reason.
+        """
+        ...
+
+    def submit_together(self, scope: Scope, work: Together[Item, Any], item: Item, done: Promise) -> None:
+        """`write_together` for who has no task to wait in: returns at once, and `done` hears of the end. For the paths
+        on which a task for each call would be a good part of its cost.
+
+        Raises:
+            Busy, Unavailable: it was not taken; `done` hears nothing.
         """
         ...
 

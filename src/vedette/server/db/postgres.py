@@ -18,7 +18,7 @@ import asyncpg
 
 from vedette.errors import Busy, Invalid, Unavailable
 from vedette.server.db import units
-from vedette.server.db.core import Item, Kind, Row, Scope, Together, Work, bound, confine, kind_of
+from vedette.server.db.core import Item, Kind, Promise, Row, Scope, Together, Work, bound, confine, kind_of
 from vedette.server.db.hearing import Hearing
 from vedette.server.db.macros import POSTGRESQL, check_common, expand, numbered
 from vedette.server.db.migrations.postgresql import migrate
@@ -188,17 +188,29 @@ class PostgresDatabase:
         result: T = await self._wait(scope, work, [item])
         return result
 
+    def submit_together(self, scope: Scope, work: Together[Item, Any], item: Item, done: Promise) -> None:
+        self._submit(scope, work, [item], done)
+
     async def _wait(self, scope: Scope, work: Callable[..., Coroutine[Any, Any, Any]], items: list[Any] | None) -> Any:
+        done = asyncio.get_running_loop().create_future()
+        self._submit(scope, work, items, done)
+        return await done
+
+    def _submit(
+        self,
+        scope: Scope,
+        work: Callable[..., Coroutine[Any, Any, Any]],
+        items: list[Any] | None,
+        done: Promise,
+    ) -> None:
         """Stand in line for the writer."""
         if self._closed:
             raise Unavailable("the database is closed")
         if self._waiting >= units.MAX_WAITING:
             raise Busy("too many changes are waiting for the database; try again in a few seconds")
-        future = asyncio.get_running_loop().create_future()
         self._waiting += 1
-        self._queue.append(Unit(scope, work, items, future))
+        self._queue.append(Unit(scope, work, items, done))
         self._work_waits.set()
-        return await future
 
     def hear(self, topic: str, call: Callable[..., None], missed: Callable[[], None]) -> None:
         self._hearing.add(topic, call, missed)

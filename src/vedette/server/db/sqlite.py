@@ -19,7 +19,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from vedette.clock import SystemClock
 from vedette.errors import Busy, Unavailable
 from vedette.server.db import units
-from vedette.server.db.core import Item, Kind, Row, Scope, Together, Work, bound, confine, kind_of
+from vedette.server.db.core import Item, Kind, Promise, Row, Scope, Together, Work, bound, confine, kind_of
 from vedette.server.db.hearing import Hearing
 from vedette.server.db.macros import SQLITE, check_common, expand, numbered
 from vedette.server.db.migrations import migrate
@@ -104,6 +104,7 @@ class SqliteDatabase:
             raise Unavailable(f"database {path}: {exc}") from exc
         self._queue: queue.SimpleQueue[list[Unit] | None] = queue.SimpleQueue()
         self._arriving: list[Unit] = []
+        self._loop: asyncio.AbstractEventLoop  # of those that wait; set by the first of them
         self._waiting = 0
         self._closed = False
         self._local = threading.local()
@@ -148,19 +149,31 @@ class SqliteDatabase:
         result: T = await self._wait(scope, work, [item])
         return result
 
+    def submit_together(self, scope: Scope, work: Together[Item, Any], item: Item, done: Promise) -> None:
+        self._submit(scope, work, [item], done)
+
     async def _wait(self, scope: Scope, work: Callable[..., Coroutine[Any, Any, Any]], items: list[Any] | None) -> Any:
+        done = asyncio.get_running_loop().create_future()
+        self._submit(scope, work, items, done)
+        return await done
+
+    def _submit(
+        self,
+        scope: Scope,
+        work: Callable[..., Coroutine[Any, Any, Any]],
+        items: list[Any] | None,
+        done: Promise,
+    ) -> None:
         """Stand in line for the writer."""
         if self._closed:
             raise Unavailable("the database is closed")
         if self._waiting >= units.MAX_WAITING:
             raise Busy("too many changes are waiting for the database; try again in a few seconds")
-        loop = asyncio.get_running_loop()
-        unit = Unit(scope, work, items, loop.create_future())
         self._waiting += 1
         if not self._arriving:
-            loop.call_soon(self._hand_over)
-        self._arriving.append(unit)
-        return await unit.done
+            self._loop = asyncio.get_running_loop()
+            self._loop.call_soon(self._hand_over)
+        self._arriving.append(Unit(scope, work, items, done))
 
     def _hand_over(self) -> None:
         """Give the writer what has come in one turn of the event loop. At the end of the turn, not one by one: the
@@ -248,7 +261,6 @@ class SqliteDatabase:
 
     def _tell(self, group: list[Unit]) -> None:
         """Answer a whole group with one wake-up of its event loop."""
-        loop = group[0].done.get_loop()
 
         def answer() -> None:
             for unit in group:
@@ -257,7 +269,7 @@ class SqliteDatabase:
                 unit.answer()
 
         try:
-            loop.call_soon_threadsafe(answer)
+            self._loop.call_soon_threadsafe(answer)
         except RuntimeError:  # the loop is gone, and with it everyone who waited
             return
 

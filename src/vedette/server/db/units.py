@@ -1,12 +1,11 @@
 """Units of work that wait for the one writer, and how a group of them shares a commit. The same for every dialect."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from vedette.server.db.core import Scope
+from vedette.server.db.core import Promise, Scope
 
 MAX_WAITING: Final = 2048  # units of work; beyond it callers hear Busy and come back
 MAX_GROUP: Final = 256  # units of work that share one commit
@@ -21,7 +20,7 @@ class Unit:
     scope: Scope
     work: Callable[..., Coroutine[Any, Any, Any]]
     items: list[Any] | None  # of work for several together; None: a unit of its own
-    done: asyncio.Future[Any]
+    done: Promise
     result: Any = None
     error: BaseException | None = None
     callbacks: list[Callable[[], None]] = field(default_factory=list)

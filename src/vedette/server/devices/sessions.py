@@ -22,15 +22,30 @@ async def device(services: Services, token: str) -> DeviceScope:
         TooMany: it calls too often.
     """
     known = services.device_tokens.get(token)
-    now = services.clock.elapsed()
-    if known is None or now >= known.fresh_until:
+    if known is None or services.clock.elapsed() >= known.fresh_until:
         known = await _ask(services, token, known)
+    admit(services, known)
+    return known.who
+
+
+def remembered(services: Services, token: str) -> Verified[DeviceScope] | None:
+    """The device that holds `token`, where no question to the database is needed; else None. `admit` it afterwards."""
+    known = services.device_tokens.get(token)
+    return None if known is None or services.clock.elapsed() >= known.fresh_until else known
+
+
+def admit(services: Services, known: Verified[DeviceScope]) -> None:
+    """Count a call of a device, and note that it is here.
+
+    Raises:
+        TooMany: it calls too often; the call was not counted.
+    """
     if services.device_calls is not None:
         services.device_calls.take(known.subject)
+    now = services.clock.elapsed()
     if now >= known.check_in_due:
         known.check_in_due = now + EXACT_TO_S
         services.check_ins.add(known.who, micros(services.clock.now()))
-    return known.who
 
 
 async def _ask(services: Services, token: str, known: Verified[DeviceScope] | None) -> Verified[DeviceScope]:

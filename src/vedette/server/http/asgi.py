@@ -2,8 +2,10 @@
 
 import logging
 import re
+from itertools import count
 from random import getrandbits
 from typing import Final
+from uuid import uuid4
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +15,10 @@ from vedette.server.services import Services
 
 HEADER: Final = b"x-men-requestid"
 _ACCEPTABLE: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+
+_PROCESS: Final = str(uuid4())[:-12]
+_LAST: Final = (1 << 48) - 1
+_number: Final = count(getrandbits(48))
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +59,12 @@ class Conventions:
 
 def request_id_of(scope: Scope) -> str:
     """The id the client chose, when it can safely be repeated in a header and a log; else a new one."""
-    for name, value in scope["headers"]:
-        if name == HEADER and _ACCEPTABLE.fullmatch(value):
-            text: str = value.decode()
-            return text
-    # Of the form of a version 4 UUID. It is no secret: the operating system's randomness would cost a call for each.
-    text = f"{getrandbits(128):032x}"
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
+    return request_id(next((value for name, value in scope["headers"] if name == HEADER), b""))
+
+
+def request_id(given: bytes) -> str:
+    """As `request_id_of`; `given` is the value of its header, empty where there is none."""
+    if _ACCEPTABLE.fullmatch(given):
+        return given.decode()
+    # Of the form of a version 4 UUID. It is no secret: what is random of it, is so for the process.
+    return f"{_PROCESS}{next(_number) & _LAST:012x}"
