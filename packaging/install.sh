@@ -62,6 +62,8 @@ if [ "$unit" = mender-monitor ]; then
     for file in common/common.sh lib/alert-lib.sh lib/fixlenstore-lib.sh lib/monitor-lib.sh lib/subsystem-storage-lib.sh; do
         install -D -m 644 "$source/packaging/lib/$file" "$root/usr/share/mender-monitor/$file"
     done
+    install -D -m 755 "$source/packaging/mender-configure/vedette" \
+        "$root/usr/lib/mender-configure/apply-device-config.d/vedette"
     config=$root/usr/share/mender-monitor/config/config.sh
     [ -e "$config" ] || install -m 644 "$source/packaging/config/config.sh" "$config"
 fi

@@ -214,6 +214,9 @@ def _files(tree: Path, version: str, scratch: Path) -> None:
     put(PACKAGING / "systemd/mender-monitor.service", "usr/lib/systemd/system/mender-monitor.service")
     # What postinst puts in the place of config.sh when nobody has edited it.
     put(PACKAGING / "config/config.sh", f"usr/share/{PACKAGE}/config.sh")
+    applies = "usr/lib/mender-configure/apply-device-config.d/vedette"
+    put(PACKAGING / "mender-configure/vedette", applies)
+    (tree / applies).chmod(0o755)
     put(PACKAGING / "completion/mender-monitorctl", "usr/share/bash-completion/completions/mender-monitorctl")
     _run(sys.executable, str(PACKAGING / "man/render.py"), str(scratch / "man"), version)
     for page in sorted((scratch / "man").glob("mender-*")):

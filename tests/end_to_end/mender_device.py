@@ -140,9 +140,14 @@ class MenderDevice:
         self._script("share/mender/inventory/mender-inventory-mender-configure", REPORT)
         self._script("share/mender/modules/v3/mender-configure", MODULE)
 
-    def apply(self, text: str) -> None:
-        """What the device does with a configuration, as a shell script; its first argument is the file."""
+    def apply(self, text: str, ours: str = "") -> None:
+        """What the device does with a configuration, as a shell script; its first argument is the file.
+
+        `ours`: what Vedette's script does.
+        """
         self._write(self.root / "apply.d/all", f"#!/bin/sh\n{text}\n")
+        if ours:
+            self._write(self.root / "apply.d/vedette", f"#!/bin/sh\n{ours}\n")
 
     def run_beside(self, *command: str | Path) -> None:
         """Have this run beside the client, once that is on the bus, from the next start on."""

@@ -63,6 +63,7 @@ def test_a_device_is_installed_and_brought_up_to_date(tmp_path: Path) -> None:
     assert (root / "usr/bin/mender-monitord").readlink() == Path("/opt/vedette/bin/mender-monitord")
     assert (root / "usr/bin/mender-monitorctl").readlink() == Path("/opt/vedette/bin/mender-monitorctl")
     assert (root / "etc/systemd/system/mender-monitor.service").is_file()
+    assert os.access(paths.apply_programs / "vedette", os.X_OK)
     assert paths.available.is_dir()
     assert paths.enabled.is_dir()
     assert stat.S_IMODE(paths.state_dir.stat().st_mode) == 0o700
