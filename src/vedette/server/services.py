@@ -1,6 +1,6 @@
 """What the parts of a running server share, handed to every service as its first argument."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from vedette.server.access.passwords import Passwords
 from vedette.server.access.signer import Signer
 from vedette.server.access.tokens import TokenCache
 from vedette.server.alerts import leaving as alerts_leaving
+from vedette.server.alerts import problems
 from vedette.server.caller import Caller
 from vedette.server.db import Database, DeviceScope, Tx, open_database
 from vedette.server.deployments.due import Due
@@ -28,6 +29,8 @@ Emptying = Callable[[Tx, str, int], Awaitable[int]]
 """Removes at most so much of what a device has that may be too much for one transaction; how much it was."""
 Leaving = Callable[[Tx, str, int], Awaitable[None]]
 """Called with a device that is about to be removed, and the time, in that transaction."""
+Problems = Callable[[Tx, int], Awaitable[Mapping[str, int]]]
+"""Devices with an open problem that began after a time, and when the last of these did (microseconds)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,7 @@ class Services:
     links: Links
     emptying: Sequence[Emptying]  # what the slices to the right of `devices` do before
     leaving: Sequence[Leaving]  # and what they do then
+    problems_since: Problems  # what `alerts` knows, for the slices to its left
 
 
 @asynccontextmanager
@@ -103,6 +107,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             links=Links(await keys.link_key(db)),
             emptying=(alerts_leaving.some_leave, deliveries_leaving.some_leave),
             leaving=(device_leaves,),
+            problems_since=problems.since,
         )
     finally:
         passwords.close()

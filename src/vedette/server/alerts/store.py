@@ -148,6 +148,21 @@ async def is_open(tx: Tx, device: str, alert: str) -> bool:
     return found is not None
 
 
+async def begun_since(tx: Tx, after: int, heard_after: int, limit: int) -> list[Row]:
+    """Devices with an open problem that began after `after` by the device's clock, and that was first heard of since
+    `heard_after`; with the time when the last of these was: `device`, `at`."""
+    return await tx.all(
+        "SELECT subject.device, max(alert.received_at) AS at FROM subject"
+        " JOIN device ON device.tenant = subject.tenant AND device.id = subject.device"
+        " JOIN alert ON alert.tenant = subject.tenant AND alert.device = subject.device"
+        " AND alert.id = subject.opened_by"
+        " WHERE subject.tenant = :tenant AND {visible} AND subject.open = 1 AND subject.at >= :after"
+        " AND alert.at >= :after AND alert.received_at >= :heard"
+        " GROUP BY subject.device ORDER BY subject.device LIMIT :limit",
+        after=after, heard=heard_after, limit=limit,
+    )  # fmt: skip
+
+
 async def configuration(tx: Tx, device: str) -> str | None:
     """The checks a device reported, as a JSON document; None: it never did."""
     document: str | None = await tx.value(

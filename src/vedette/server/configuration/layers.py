@@ -56,10 +56,6 @@ class Effective:
     unset: Mapping[str, Origin]  # keys that an outer layer has a value for, and that are to be absent
     shadowed: Sequence[Shadowed]
 
-    @property
-    def content(self) -> str:
-        return content(self.values)
-
 
 def merge(*layers: Layer) -> Effective:
     """The layers of one device, outermost first, put together."""
@@ -81,16 +77,17 @@ def merge(*layers: Layer) -> Effective:
 
 
 def content(values: Values) -> str:
-    """As it travels: the same JSON for the same values."""
-    return json.dumps(dict(values), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    """As it travels."""
+    return json.dumps(dict(values), ensure_ascii=False, separators=(",", ":"))
 
 
-def content_hash(text: str) -> str:
-    """What tells one content from another."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def digest(values: Values) -> str:
+    """What tells one configuration from another."""
+    text = json.dumps(dict(values), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-NOTHING: Final = content_hash(content({}))
+NOTHING: Final = digest({})
 """Of the configuration of a device that has never got one."""
 
 

@@ -14,21 +14,20 @@ import msgspec
 from vedette.errors import Conflict, Invalid, NotFound, Unauthenticated
 from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
-from vedette.server.configuration import store
+from vedette.server.configuration import layer_store, rules, store
+from vedette.server.configuration.effective import MAX_KEYS, Layers, Wanted, own_said
+from vedette.server.configuration.layers import Drift, Effective, Said, Values, drift
 from vedette.server.db import DeviceScope, Row, Tx, UserScope
 from vedette.server.deployments import service as deployments
 from vedette.server.deployments.service import NewConfiguration
 from vedette.server.services import Services
 from vedette.server.times import datetime_of, micros
 
-MAX_KEYS: Final = 1000
-MAX_LENGTH: Final = 4096  # characters of a key or value
-MAX_TOTAL: Final = 64 * 1024  # characters of all together: a list of deployments holds 500 configurations
-MAX_CONTROL_MAP: Final = 64 * 1024  # bytes of JSON
-NO_RECORD: Final = "there is no configuration of this device"
+__all__ = ["MAX_KEYS"]
 
-Values = Mapping[str, str]
-"""A configuration: names to values."""
+MAX_CONTROL_MAP: Final = 64 * 1024  # bytes of JSON
+KEPT: Final = 50  # versions of the layer of a device
+NO_RECORD: Final = "there is no configuration of this device"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,44 +35,42 @@ class Configuration:
     """The record of one device."""
 
     device: str
-    configured: Values  # as people want it
+    configured: Values  # what its own layer says
+    effective: Effective  # as people want it, all layers together
     reported: Values  # as the device has taken it up
     deployment: str | None  # the last one that was made of it
     updated_at: datetime
     reported_at: datetime | None  # None: the device has never reported
 
     @property
+    def drift(self) -> Drift:
+        """How what it has taken up differs from what is wanted."""
+        return drift(self.effective.values, self.reported)
+
+    @property
     def in_sync(self) -> bool:
         """Whether the device has taken up what is wanted."""
-        return self.configured == self.reported
-
-
-def check(values: Values) -> None:
-    """Refuse what is no configuration. Raises Invalid."""
-    if len(values) > MAX_KEYS:
-        raise Invalid(f"a configuration has at most {MAX_KEYS} keys")
-    for key, value in values.items():
-        if not 1 <= len(key) <= MAX_LENGTH:
-            raise Invalid(f"configuration key {key[:50]!r}: give 1 to {MAX_LENGTH} characters")
-        if len(value) > MAX_LENGTH:
-            raise Invalid(f"configuration value of {key[:50]!r}: give at most {MAX_LENGTH} characters")
-    if sum(len(key) + len(value) for key, value in values.items()) > MAX_TOTAL:
-        raise Invalid(f"a configuration has at most {MAX_TOTAL} characters")
+        return not self.drift
 
 
 # --- devices ---------------------------------------------------------------------------------------------------------
 
 
 async def configured(services: Services, scope: DeviceScope) -> Values:
-    """What is wanted of the device.
+    """What is wanted of the device, all layers together.
 
     Raises:
         NotFound: there is no record of it.
     """
-    row = await services.db.read(scope, store.own)
-    if row is None:
+
+    async def work(tx: Tx) -> Values | None:
+        rows = await layer_store.devices(tx, [scope.device])
+        return (await Layers(tx, [scope.device]).of(rows[0])).effective.values if rows else None
+
+    values = await services.db.read(UserScope(scope.tenant, None), work)  # the layers around it are not the device's
+    if values is None:
         raise NotFound(NO_RECORD)
-    return _values(row["configured"])
+    return values
 
 
 async def report(services: Services, scope: DeviceScope, values: Values) -> None:
@@ -83,7 +80,7 @@ async def report(services: Services, scope: DeviceScope, values: Values) -> None
         Invalid: not a configuration.
         Unauthenticated: the device is no longer there.
     """
-    check(values)
+    rules.check_size(values)
     text = _text(values)
 
     async def work(tx: Tx) -> None:
@@ -105,14 +102,19 @@ async def configuration(services: Services, scope: UserScope, device_id: str) ->
     Raises:
         NotFound: there is none, or not for this caller.
     """
-    row = await services.db.read(scope, store.of_device, device_id)
-    return _configuration(device_id, _with_record(row))
+
+    async def work(tx: Tx) -> Configuration:
+        row = _with_record(await store.of_device(tx, device_id))
+        return _configuration(device_id, row, (await Layers(tx, [device_id]).of(row)).effective)
+
+    return await services.db.read(scope, work)
 
 
 async def configure(
     services: Services, caller: Caller, device_id: str, values: Values, instead_of: datetime | None = None
 ) -> None:
-    """What is wanted of a device, in place of what was. The device does not get it before it is deployed.
+    """The values that the layer of a device has, in place of those it had; what it says is to be absent stays so, for
+    whoever calls this cannot see it. The device does not get it before it is deployed.
 
     Args:
         instead_of: `updated_at` of what the caller has seen; None: whatever there is.
@@ -121,13 +123,14 @@ async def configure(
         Invalid: not a configuration.
         NotFound: no such device for this caller.
     """
-    check(values)
+    rules.check(values)
 
     async def work(tx: Tx) -> None:
-        row = await _of_device(tx, device_id)
-        if instead_of is not None and _configuration(device_id, row).updated_at != instead_of:
+        row = await record_of(tx, device_id)
+        if instead_of is not None and _updated_at(row) != instead_of:
             raise Conflict("Somebody has changed this configuration since you opened it; open it again.")
-        await _configure(tx, services, caller, device_id, row, values)
+        absent = {key: value for key, value in own_said(row).items() if value is None}
+        await keep_own(tx, services, caller, device_id, row, {**absent, **values})
 
     await services.db.write(caller.scope, work)
 
@@ -136,26 +139,66 @@ async def merge(services: Services, caller: Caller, device_id: str, values: Valu
     """As `configure`, but what is not in `values` stays as it is."""
 
     async def work(tx: Tx) -> None:
-        row = await _of_device(tx, device_id)
-        merged = {**_values(row["configured"]), **values}
-        check(merged)
-        await _configure(tx, services, caller, device_id, row, merged)
+        row = await record_of(tx, device_id)
+        merged = {**own_said(row), **values}
+        rules.check(merged)
+        await keep_own(tx, services, caller, device_id, row, merged)
 
     await services.db.write(caller.scope, work)
 
 
-async def _configure(tx: Tx, services: Services, caller: Caller, device_id: str, row: Row, values: Values) -> None:
-    await store.set_configured(tx, device_id, _text(values), micros(services.clock.now()))
+async def keep_own(
+    tx: Tx,
+    services: Services,
+    caller: Caller,
+    device_id: str,
+    row: Row,
+    said: Said,
+    comment: str = "",
+    reverted_to: int | None = None,
+) -> int:
+    """Make `said`, which was checked, a version of the layer of a device; its number. `row` is its `record_of`.
+
+    Raises:
+        Invalid: with the layers around it, no device could take it up.
+    """
+    now = micros(services.clock.now())
+    values = {key: value for key, value in said.items() if value is not None}
+    absent = sorted(key for key, value in said.items() if value is None)
+    number = (row["version"] or 0) + 1
+    changed: Row = {**row, "configured": _text(values), "absent": msgspec.json.encode(absent).decode()}
+    _check_whole(await Layers(tx, [device_id]).of(changed))
+    if number == 1 or dict(said) != dict(own_said(row)):
+        version = {
+            "number": number,
+            "content": msgspec.json.encode(said).decode(),
+            "author": caller.email,
+            "comment": comment,
+            "reverted_to": reverted_to,
+            "now": now,
+        }
+        await layer_store.add_device_version(tx, device_id, version)
+        await layer_store.forget_device_versions(tx, device_id, number - KEPT)
+    else:
+        number -= 1
+    await layer_store.set_own(tx, device_id, changed["configured"], changed["absent"], number, now)
     thing = audit.device(device_id, row["identity"])
-    await audit.record(tx, services, caller, "set_configuration", thing, audit.document(values))
+    await audit.record(tx, services, caller, "set_configuration", thing, audit.document(said))
     services.live.announce(tx, caller.scope.tenant, row["group_name"], device_id)
+    return number
 
 
-async def _of_device(tx: Tx, device_id: str) -> Row:
+async def record_of(tx: Tx, device_id: str) -> Row:
+    """The row of a device with its record, if any. Raises NotFound."""
     row = await store.of_device(tx, device_id)
     if row is None:
         raise NotFound(NO_RECORD)
     return row
+
+
+def _check_whole(wanted: Wanted) -> None:
+    rules.check_size(wanted.effective.values)
+    rules.check_whole(wanted.effective.values)
 
 
 async def start(services: Services, caller: Caller, device_id: str) -> bool:
@@ -166,9 +209,9 @@ async def start(services: Services, caller: Caller, device_id: str) -> bool:
     """
 
     async def work(tx: Tx) -> bool:
-        if (await _of_device(tx, device_id))["configured"] is not None:
+        if (await record_of(tx, device_id))["configured"] is not None:
             return False
-        await store.set_configured(tx, device_id, "{}", micros(services.clock.now()))
+        await layer_store.set_own(tx, device_id, "{}", "[]", 0, micros(services.clock.now()))
         return True
 
     return await services.db.write(caller.scope, work)
@@ -197,25 +240,38 @@ async def deploy(
     """
     if control_map and len(msgspec.json.encode(control_map)) > MAX_CONTROL_MAP:
         raise Invalid(f"update_control_map: more than {MAX_CONTROL_MAP} bytes")
+    return await services.db.write(
+        caller.scope, deploy_in, services, caller, device_id, retries=retries, control_map=control_map
+    )
 
-    async def work(tx: Tx) -> str:
-        row = _with_record(await store.of_device(tx, device_id))
-        new = NewConfiguration(
-            id=str(uuid4()),
-            device=device_id,
-            configuration=row["configured"] or "{}",
-            retries=retries,
-            control_map=control_map or {},
-        )
-        now = micros(services.clock.now())
-        await deployments.create(tx, caller.scope.tenant, new, now)
-        await store.set_deployment(tx, device_id, new.id, now)
-        thing, change = audit.device(device_id, row["identity"]), audit.document(_values(row["configured"]))
-        await audit.record(tx, services, caller, "deploy_configuration", thing, change)
-        services.live.announce(tx, caller.scope.tenant, row["group_name"], device_id)
-        return new.id
 
-    return await services.db.write(caller.scope, work)
+async def deploy_in(
+    tx: Tx,
+    services: Services,
+    caller: Caller,
+    device_id: str,
+    *,
+    retries: int = 0,
+    control_map: Mapping[str, Any] | None = None,
+) -> str:
+    """As `deploy`, in a transaction."""
+    row = _with_record(await store.of_device(tx, device_id))
+    wanted = await Layers(tx, [device_id]).of(row)
+    _check_whole(wanted)
+    new = NewConfiguration(
+        id=str(uuid4()),
+        device=device_id,
+        configuration=wanted.content,
+        retries=retries,
+        control_map=control_map or {},
+    )
+    now = micros(services.clock.now())
+    await deployments.create(tx, caller.scope.tenant, new, now)
+    await layer_store.set_deployed(tx, [device_id], new.id, wanted.digest, now)
+    thing, change = audit.device(device_id, row["identity"]), audit.document(wanted.effective.values)
+    await audit.record(tx, services, caller, "deploy_configuration", thing, change)
+    services.live.announce(tx, caller.scope.tenant, row["group_name"], device_id)
+    return new.id
 
 
 def _with_record(row: Row | None) -> Row:
@@ -225,16 +281,20 @@ def _with_record(row: Row | None) -> Row:
     return row
 
 
-def _configuration(device_id: str, row: Row) -> Configuration:
-    updated_at = row["created_at"] if row["updated_at"] is None else row["updated_at"]
+def _configuration(device_id: str, row: Row, effective: Effective) -> Configuration:
     return Configuration(
         device=device_id,
         configured=_values(row["configured"]),
+        effective=effective,
         reported=_values(row["reported"]),
         deployment=row["deployment"],
-        updated_at=datetime_of(updated_at),
+        updated_at=_updated_at(row),
         reported_at=datetime_of(row["reported_at"]),
     )
+
+
+def _updated_at(row: Row) -> datetime:
+    return datetime_of(row["created_at"] if row["updated_at"] is None else row["updated_at"])
 
 
 def _text(values: Values) -> str:

@@ -8,19 +8,16 @@ from vedette.server.db import Row, Tx
 
 _COLUMNS: Final = (
     "device_configuration.configured, device_configuration.reported, device_configuration.deployment,"
-    " device_configuration.updated_at, device_configuration.reported_at"
+    " device_configuration.updated_at, device_configuration.reported_at, device_configuration.absent,"
+    " device_configuration.version"
 )
 
 # --- devices ---------------------------------------------------------------------------------------------------------
 
 
 async def own(tx: Tx) -> Row | None:
-    """For a device: what is wanted of it; None: it is no longer there. Without a record, `configured` is NULL."""
-    return await tx.one(
-        "SELECT device.group_name, device_configuration.configured FROM device"
-        " LEFT JOIN device_configuration ON device_configuration.tenant = device.tenant"
-        " AND device_configuration.device = device.id WHERE device.tenant = :tenant AND device.id = :device"
-    )
+    """For a device: its group; None: it is no longer there."""
+    return await tx.one("SELECT group_name FROM device WHERE tenant = :tenant AND id = :device")
 
 
 async def set_reported(tx: Tx, reported: str, now: int) -> None:
@@ -39,34 +36,12 @@ async def set_reported(tx: Tx, reported: str, now: int) -> None:
 async def of_device(tx: Tx, device: str) -> Row | None:
     """The record with `status`, `group_name`, `identity` and `created_at` of the device; NULLs where there is none."""
     return await tx.one(
-        f"SELECT device.status, device.group_name, device.identity, device.created_at, {_COLUMNS} FROM device"
+        f"SELECT device.id, device.status, device.group_name, device.identity, device.created_at, {_COLUMNS}"
+        " FROM device"
         " LEFT JOIN device_configuration ON device_configuration.tenant = device.tenant"
         " AND device_configuration.device = device.id WHERE {visible} AND device.id = :id",
         id=device,
     )
-
-
-async def set_configured(tx: Tx, device: str, configured: str, now: int) -> None:
-    """What is wanted of a device that is known to be there."""
-    await tx.execute(
-        "INSERT INTO device_configuration (tenant, device, configured, reported, updated_at)"
-        " SELECT device.tenant, device.id, CAST(:configured AS text), '{}', CAST(:now AS bigint)"
-        " FROM device WHERE {visible} AND device.id = :id"
-        " ON CONFLICT (tenant, device) DO UPDATE SET configured = excluded.configured,"
-        " updated_at = excluded.updated_at",
-        id=device, configured=configured, now=now,
-    )  # fmt: skip
-
-
-async def set_deployment(tx: Tx, device: str, deployment: str, now: int) -> None:
-    """The last deployment that was made of it."""
-    await tx.execute(
-        "INSERT INTO device_configuration (tenant, device, configured, reported, deployment, updated_at)"
-        " SELECT device.tenant, device.id, '{}', '{}', CAST(:deployment AS text), CAST(:now AS bigint)"
-        " FROM device WHERE {visible} AND device.id = :id"
-        " ON CONFLICT (tenant, device) DO UPDATE SET deployment = excluded.deployment",
-        id=device, deployment=deployment, now=now,
-    )  # fmt: skip
 
 
 async def remove(tx: Tx, device: str) -> None:

@@ -6,10 +6,10 @@ looked for once, among the devices that there are: a wave of 1 % is 1 % of them,
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from vedette.errors import Invalid
 
@@ -85,27 +85,48 @@ def ends(places: Iterable[int], percents: Sequence[float]) -> list[tuple[int, in
     return found
 
 
-def counts_for(device: str, rollouts: Iterable[tuple[str, int, T]], otherwise: T) -> T:
-    """What counts for a device of versions that came one after the other.
+@dataclass(frozen=True, slots=True)
+class Step(Generic[T]):
+    """How far a rollout has come."""
+
+    rollout: str
+    reached: int  # the last place that it means
+    brings: T
+    begun: Container[str] | None = None  # of one that was stopped: only these devices are meant
+
+    def means(self, device: str) -> bool:
+        if self.begun is not None and device not in self.begun:
+            return False
+        return place(self.rollout, device) <= self.reached
+
+
+def counts_for(device: str, steps: Iterable[Step[T]], otherwise: T) -> T:
+    """What counts for a device of what rollouts bring that came one after the other.
 
     Args:
-        rollouts: of a layer, newest first: its id, the place it has reached, and what it brings.
-        otherwise: what counts where none of them has reached the device.
+        steps: newest first.
+        otherwise: what counts where none of them means the device.
     """
-    for rollout, reached, brings in rollouts:
-        if place(rollout, device) <= reached:
-            return brings
-    return otherwise
+    return next((step.brings for step in steps if step.means(device)), otherwise)
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Devices that a rollout has given something to."""
 
-    given: int  # all of them
-    ended: int  # of these it has ended on so many
-    failures: int
-    alerting: int  # have a problem that began after they had it
+    given: int = 0  # all of them
+    ended: int = 0  # of these it has ended on so many
+    failures: int = 0
+    alerting: int = 0  # have a problem that began after they had it
+
+    def since(self, earlier: "Tally") -> "Tally":
+        """What has come since."""
+        return Tally(
+            given=max(0, self.given - earlier.given),
+            ended=max(0, self.ended - earlier.ended),
+            failures=max(0, self.failures - earlier.failures),
+            alerting=max(0, self.alerting - earlier.alerting),
+        )
 
 
 def reason_to_halt(tally: Tally, bounds: Parameters) -> str | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from vedette.server.db import Row, Tx
 from vedette.server.deployments import due, store
-from vedette.server.deployments.values import CONFIGURATION
+from vedette.server.deployments.service import entry
+from vedette.server.deployments.values import CONFIGURATION, DeviceDeployment
 from vedette.server.listing import Listing
 from vedette.server.services import Services
 
@@ -93,9 +94,9 @@ async def begun(tx: Tx, deployments: Sequence[str], devices: Sequence[str]) -> M
     return await store.begun(tx, deployments, devices)
 
 
-async def rows(
+async def devices(
     tx: Tx, deployments: Sequence[str], statuses: Sequence[str] | None, limit: int, offset: int
-) -> Listing[Row]:
+) -> Listing[DeviceDeployment]:
     """What has become of it on each device, by device."""
-    found, total = await store.devices(tx, limit, offset, deployments=deployments, statuses=statuses)
-    return Listing(tuple(found), total)
+    rows, total = await store.devices(tx, limit, offset, deployments=deployments, statuses=statuses)
+    return Listing(tuple(map(entry, rows)), total)

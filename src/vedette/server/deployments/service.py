@@ -196,7 +196,7 @@ async def devices(
     async def work(tx: Tx) -> Listing[DeviceDeployment]:
         await _one(tx, scope, deployment_id)
         rows, total = await store.devices(tx, limit, offset, deployments=[deployment_id], statuses=statuses)
-        return Listing(tuple(map(_of_device, rows)), total)
+        return Listing(tuple(map(entry, rows)), total)
 
     return await services.db.read(scope, work)
 
@@ -218,7 +218,7 @@ async def of_device(
     async def work(tx: Tx) -> Listing[DeviceDeployment]:
         await _require_device(tx, device_id)
         rows, total = await store.devices(tx, limit, offset, device=device_id, statuses=statuses)
-        return Listing(tuple(map(_of_device, rows)), total)
+        return Listing(tuple(map(entry, rows)), total)
 
     return await services.db.read(scope, work)
 
@@ -264,7 +264,8 @@ def _deployment(row: Row, numbers: Mapping[str, int]) -> Deployment:
     )
 
 
-def _of_device(row: Row) -> DeviceDeployment:
+def entry(row: Row) -> DeviceDeployment:
+    """Out of a row of `store.devices`."""
     return DeviceDeployment(
         device=row["device"],
         deployment=row["deployment"],

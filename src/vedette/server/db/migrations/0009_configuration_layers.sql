@@ -44,7 +44,9 @@ CREATE TABLE rollout (
     waves TEXT NOT NULL, -- JSON: how far each wave is
     wave BIGINT NOT NULL, -- that has begun last, from 1; 0: none
     reached BIGINT NOT NULL, -- devices up to this hash are meant by now; -1: none
+    stopped INTEGER NOT NULL, -- 1: only devices that have begun are meant
     handed_to TEXT, -- id of the last device that was looked at in this wave; NULL: all of them
+    forgiven TEXT NOT NULL, -- JSON: what had gone wrong when somebody resumed it
     too_large BIGINT NOT NULL, -- devices whose configuration would be larger than one may be
     cleaning INTEGER NOT NULL, -- 1: deployments that nobody has begun have to be called off
     look_at BIGINT, -- when there is something to do; NULL: nothing by itself
