@@ -23,6 +23,8 @@ EXAMPLES = 50
 """Of each kind of life, for each story."""
 KILLS = 20
 """Of a server, for each story."""
+PATIENCE_S = 900
+"""With a server that is killed as soon as it has answered anybody: on a busy machine some are long not heard."""
 
 
 def main(arguments: list[str]) -> int:
@@ -79,10 +81,12 @@ def _lives(seed: int) -> int:
 
 def _killed_server(directory: Path, seed: int) -> int:
     """A fleet reports to a server that is killed again and again."""
+    import fleet
     from test_killed_under_load import kills_under_load
 
     from vedette.server.settings import Settings
 
+    fleet.DEADLINE_S = PATIENCE_S
     data = directory / "server"
     data.mkdir()
     kills_under_load(Settings(data=data), seed, KILLS)
