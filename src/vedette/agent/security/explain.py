@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from vedette.agent.security.patterns import Patterns
 
 GENERATED: Final = Patterns(("/etc/ld.so.cache", "/etc/mailcap", "/etc/rc?.d", "/etc/ssl/certs"))
 """What the scripts of packages write, and no package claims: taken for theirs when packages came or went meanwhile."""
+_LEFT: Final = (".dpkg-dist", ".dpkg-old", ".dpkg-bak", ".ucf-dist", ".ucf-old", ".apk-new", "-opkg")
+"""Behind the names of configuration files that a package manager puts beside one that people have changed."""
 _RISKY: Final = stat.S_ISUID | stat.S_ISGID | stat.S_IWOTH
 _APPLYING: Final = timedelta(minutes=10)
 """A configuration changes files for so long at most before its deployment is noted as done."""
@@ -45,11 +48,22 @@ def as_packaged(claim: Claim, state: FileState, hashes: Mapping[str, bytes]) -> 
     return hashes.get(claim.algorithm) == claim.digest
 
 
-def by_package(change: Change, claim: Claim | None, target: Claim | None, before: int, now: int) -> bool:
+def kin(change: Change) -> str:
+    """The file that a package should have brought when its scripts, or its manager, made this one: "" when none is."""
+    if change.new is None:
+        return ""
+    if change.new.is_link:
+        target = change.new.content
+        return os.path.normpath(target if target.startswith("/") else f"{change.path.rpartition('/')[0]}/{target}")
+    base = change.path.removesuffix(next((each for each in _LEFT if change.path.endswith(each)), ""))
+    return base if base != change.path else ""
+
+
+def by_package(change: Change, claim: Claim | None, kin: Claim | None, before: int, now: int) -> bool:
     """Has a package made this change?
 
     Args:
-        target: of a link, what packages say of the file that it points to.
+        kin: what packages say of the file that the function `kin` names.
         before, now: when packages last came or went (`Packages.changed`) at the last scan, and at this one.
     """
     old, new = change.old, change.new
@@ -58,9 +72,10 @@ def by_package(change: Change, claim: Claim | None, target: Claim | None, before
             return False
         if new is None:
             return old is not None and (old.packaged or GENERATED.match(change.path))
-        if new.is_link and (change.path.startswith("/etc/") or new.content.startswith("/etc/alternatives/")):
-            return new.content.startswith("/etc/alternatives/") or target is not None
-        return GENERATED.match(change.path)
+        if new.is_link:
+            alternative = new.content.startswith("/etc/alternatives/")
+            return alternative or (change.path.startswith("/etc/") and kin is not None)
+        return GENERATED.match(change.path) or (old is None and kin is not None and kin.configuration)
     if new is None:
         return False
     fresh = claim.installed > before

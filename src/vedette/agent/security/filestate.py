@@ -60,6 +60,10 @@ class FileState:
         return stat.S_ISREG(self.mode)
 
     @property
+    def is_directory(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+    @property
     def is_link(self) -> bool:
         return stat.S_ISLNK(self.mode)
 
@@ -123,7 +127,7 @@ def digests(entry: Entry, names: Iterable[str], late: Callable[[], bool]) -> dic
             for each in hashes.values():
                 each.update(view[:count])
             left -= count
-            if late():
+            if count == _BLOCK and late():
                 raise Unavailable("There was no time to read it to its end")
     finally:
         os.close(fd)

@@ -5,9 +5,10 @@ is as it was, or is accepted. Files are read when their size, times or inode say
 that a change with times set back is found too.
 """
 
+import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from shlex import quote
@@ -21,7 +22,7 @@ from vedette.agent.security.owners import Owners
 from vedette.agent.security.packages import Claim, Packages
 from vedette.agent.security.scanner import Context, Finding, Report
 from vedette.agent.security.settled import settled
-from vedette.agent.security.walk import Entry, Seen, Walk
+from vedette.agent.security.walk import Entry, Seen, Walk, within
 from vedette.errors import Unavailable
 
 MAX_FILES: Final = 50_000
@@ -121,8 +122,10 @@ class _Scan:
     def _state(self, entry: Entry, path: str) -> FileState:
         state = filestate.of(entry)
         due = zlib.crc32(os.fsencode(path)) % self._turns == self._turn
-        texts = (self._files.get(path), self._open[path].now if path in self._open and not self._news else None)
-        known = [FileState.parse(text) for text in texts if text]
+        opened = self._open.get(path)
+        texts = (opened.now if opened else "", self._files.get(path, ""))
+        again = opened is not None and self._news  # it may be explained now: that takes all hashes
+        known = [FileState.parse(text) for text in texts if text and not again]
         for each in known:
             if state.untouched(each) and not (state.is_file and due):
                 return replace(state, content=each.content)
@@ -174,9 +177,8 @@ class _Scan:
         explained: dict[str, list[str]] = {}
         for path, change in asked.items():
             claim = claims.get(path)
-            target = claims.get(self._target(change)) if change.new is not None and change.new.is_link else None
-            by = ""
-            if explain.by_package(change, claim, target, self._last_packages, self._packages.changed()):
+            kin = claims.get(self._kin(change))
+            if explain.by_package(change, claim, kin, self._last_packages, self._packages.changed()):
                 by = f"the package {claim}" if claim else "a package that came or went"
             else:
                 by = self._deployments.explains(change, mark)
@@ -216,13 +218,10 @@ class _Scan:
     def _claims(self, changes: Iterable[Change]) -> dict[str, Claim]:
         if not self._uses_packages:
             return {}
-        links = (change for change in changes if change.new is not None and change.new.is_link)
-        return self._packages.claims({change.path for change in changes} | {self._target(each) for each in links})
+        return self._packages.claims({path for change in changes for path in (change.path, self._kin(change)) if path})
 
-    def _target(self, change: Change) -> str:
-        assert change.new is not None
-        directory = change.path.rpartition("/")[0]
-        return self._packages.seen(os.path.normpath(f"{directory}/{change.new.content}"))
+    def _kin(self, change: Change) -> str:
+        return self._packages.seen(explain.kin(change))
 
     def _is_open(self, change: Change) -> bool:
         """Is it known already, just so?"""
@@ -259,32 +258,41 @@ class _Scan:
     # --- what is told ------------------------------------------------------------------------------------------------
 
     def _findings(self) -> Iterator[Finding]:
-        gone = {path for path, each in self._open.items() if not each.now and path in self._files}
-        origins: dict[str, str] = {}
-        for path in sorted(gone):
-            state = FileState.parse(self._files[path])
-            if state.is_file and state.size and state.content != UNKNOWN:
-                origins.setdefault(state.content, path)
+        """The worst first. A directory that came or went stands for all that is in it."""
+        states = {
+            path: (
+                FileState.parse(self._files[path]) if path in self._files else None,
+                FileState.parse(each.now) if each.now else None,
+            )
+            for path, each in self._open.items()
+        }
+        gone = {path: old for path, (old, new) in states.items() if old is not None and new is None}
+        added = {path: new for path, (old, new) in states.items() if old is None and new is not None}
+        origins = {
+            state.content: path
+            for path, state in sorted(gone.items(), reverse=True)
+            if state.is_file and state.size and state.content != UNKNOWN
+        }
+        moved = {path: origins[state.content] for path, state in added.items() if state.content in origins}
         told: list[tuple[int, Finding]] = []
-        moved: set[str] = set()
-        for path, each in self._open.items():
-            new = FileState.parse(each.now) if each.now else None
-            old = FileState.parse(self._files[path]) if path in self._files else None
-            if new is not None and old is None and new.is_file and new.content in origins:
-                origin = origins[new.content]
-                moved.add(origin)
-                told.append((1, self._tell(path, "MOVED", f"{origin} was moved to {path}", new, origin, each)))
-            elif new is None:
-                told.append((3, self._tell(path, "GONE", f"{path} is gone", None, "", each)))
-            elif old is None:
-                unlike = each.unlike and f" and is not as the package {each.package} brought it"
-                status = "UNLIKE_PACKAGE" if unlike else "ADDED"
-                what = f"{path} was not there before{unlike or ''}" if self._before.get("learned") else ""
-                what = what or f"{path} is not as the package {each.package} brought it"
-                told.append((2, self._tell(path, status, f"{what}: {self._looks(new)}", new, "", each)))
-            else:
+        for path, (old, new) in states.items():
+            each = self._open[path]
+            if new is None:
+                if path not in moved.values() and not _above(path, gone):
+                    inside, _ = _inside(path, gone)
+                    told.append((3, self._tell(path, "GONE", f"{path} is gone{inside}", None, "", each)))
+            elif old is not None:
                 told.append((0, self._tell(path, *self._difference(path, old, new), new, "", each)))
-        told = [(rank, each) for rank, each in told if each.key not in moved or each.status != "FILE_GONE"]
+            elif path in moved:
+                what = f"{moved[path]} was moved to {path}"
+                told.append((1, self._tell(path, "MOVED", what, new, moved[path], each)))
+            elif each.unlike:
+                what = f"{path} is not as the package {each.package} brought it: {self._looks(new)}"
+                told.append((1, self._tell(path, "UNLIKE_PACKAGE", what, new, "", each)))
+            elif not _above(path, added):
+                inside, print_ = _inside(path, added)
+                what = f"{path} was not there before: {self._looks(new)}{inside}"
+                told.append((2, self._tell(path, "ADDED", what, new, print_, each)))
         yield from (each for _, each in sorted(told, key=lambda pair: (pair[0], pair[1].key)))
 
     def _difference(self, path: str, old: FileState, new: FileState) -> tuple[str, str]:
@@ -313,13 +321,14 @@ class _Scan:
     def _looks(self, state: FileState) -> str:
         if state.is_link:
             return f"a link to {state.content}"
-        return f"{filemode(state.mode)} {self._owners.both(state.uid, state.gid)}, {state.size} bytes"
+        size = f", {state.size} bytes" if state.is_file else ""
+        return f"{filemode(state.mode)} {self._owners.both(state.uid, state.gid)}{size}"
 
-    def _tell(self, path: str, status: str, what: str, new: FileState | None, origin: str, opened: _Open) -> Finding:
-        accept = f"mender-monitorctl accept integrity {quote(self._context.name)} {quote(path)}"
-        repair = f"bring it back, {opened.restore}" if opened.restore else "bring it back as it was"
+    def _tell(self, path: str, status: str, what: str, new: FileState | None, more: str, opened: _Open) -> Finding:
+        """`more` belongs to what people accept: where it came from, or what is in it."""
+        repair = f"bring it back: {opened.restore}" if opened.restore else "bring it back as it was"
         if status == "ADDED":
-            repair = "remove it"
+            repair = f"remove it: rm -r {quote(path)}"
         owner = f"it belongs to the user {self._owners.user(new.uid)}" if new is not None else ""
         package = f"it is of the package {opened.package}, which did not make this change" if opened.package else ""
         return Finding(
@@ -330,9 +339,25 @@ class _Scan:
             where=path,
             since=new.since if new is not None else None,
             by="; ".join(each for each in ("who did it is not recorded", owner, package) if each),
-            do=f"{repair}; if it is right: {accept}",
-            fingerprint=f"{origin} {new.identity() if new is not None else 'gone'}".strip(),
+            do=repair,
+            fingerprint=f"{more} {new.identity() if new is not None else 'gone'}".strip(),
         )
+
+
+def _above(path: str, states: Mapping[str, FileState]) -> bool:
+    """Is a directory above it told already?"""
+    above = path.rpartition("/")[0]
+    return above in states and states[above].is_directory
+
+
+def _inside(path: str, states: Mapping[str, FileState]) -> tuple[str, str]:
+    """How much is in it, in words, and a digest of it."""
+    inside = sorted(each for each in states if each != path and within(each, path))
+    if not inside:
+        return "", ""
+    text = "\n".join(f"{each} {states[each].identity()}" for each in inside)
+    what = f", with {len(inside)} {'file' if len(inside) == 1 else 'files and directories'} in it"
+    return what, hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
 def _sort(state: FileState) -> str:

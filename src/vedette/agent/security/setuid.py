@@ -166,7 +166,6 @@ class _Scan:
         return claim.installed > int(self._before.get("packages", 0)) if agrees is None else agrees
 
     def _tell(self, path: str, old: FileState | None, new: FileState, claim: Claim | None) -> Finding:
-        accept = f"mender-monitorctl accept setuid {quote(self._context.name)} {quote(path)}"
         package = f"it is of the package {claim}" if claim else "no package brought it"
         return Finding(
             key=path,
@@ -176,7 +175,7 @@ class _Scan:
             where=path,
             since=new.since,
             by=f"who did it is not recorded; it belongs to the user {self._owners.user(new.uid)}; {package}",
-            do=f"take the rights away: {' && '.join(_commands(path, new))}; if it is right: {accept}",
+            do=f"take the rights away: {' && '.join(_commands(path, new))}",
             fingerprint=new.identity(),
         )
 
