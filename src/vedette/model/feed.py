@@ -225,8 +225,7 @@ class Pack:
             if number >> 3 < len(present) and present[number >> 3] >> (number & 7) & 1:
                 self._offsets[number] = offset
                 offset += entry.size
-        self._bucket = -1  # whose lines are at hand
-        self._lines: list[bytes] = []
+        self._last = (-1, b"")  # number and lines of the block that was read last
 
     def blocks(self) -> Iterator[tuple[str, bytes]]:
         """The blocks that are there and undamaged, by hash."""
@@ -236,22 +235,23 @@ class Pack:
             if digest(content) == entry.hash:
                 yield entry.hash, content
 
-    def find(self, name: str) -> list[Advisory] | None:
-        """The advisories of a package; None: the pack does not hold them. Quick for names in the order of `prefix`.
+    def holds(self, name: str) -> bool:
+        """Whether what is known of a package is there, be it nothing."""
+        return all(number in self._offsets for number in self._numbers(name))
+
+    def find(self, name: str) -> Iterator[Advisory]:
+        """The advisories of a package that `holds` says are there. Quick for names in the order of `prefix`.
 
         Raises:
-            Invalid: what it holds is damaged.
+            Invalid: they are damaged.
         """
-        wanted = bucket(prefix(name), self.head.buckets)
-        if wanted != self._bucket:
-            numbers = self._of_bucket.get(wanted, [])
-            if any(number not in self._offsets for number in numbers):
-                return None
-            self._bucket, self._lines = wanted, [self._expanded(number) for number in numbers]
-        return [each for lines in self._lines for each in find(lines, name)]
+        for number in self._numbers(name):
+            if number != self._last[0]:
+                content = self._read(self._offsets[number], self.entries[number].size)
+                if digest(content) != self.entries[number].hash:
+                    raise Invalid("the feed of known vulnerabilities is damaged")
+                self._last = number, expand(content)
+            yield from find(self._last[1], name)
 
-    def _expanded(self, number: int) -> bytes:
-        content = self._read(self._offsets[number], self.entries[number].size)
-        if digest(content) != self.entries[number].hash:
-            raise Invalid("the feed of known vulnerabilities is damaged")
-        return expand(content)
+    def _numbers(self, name: str) -> list[int]:
+        return self._of_bucket.get(bucket(prefix(name), self.head.buckets), [])

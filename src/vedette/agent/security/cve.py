@@ -119,12 +119,11 @@ def _match(context: Context, stream: str, packages: list[Package], vex: Vex, hit
     with feedfile.path(directory, stream).open("rb") as file:
         pack = feedfile.open_pack(file)
         for package in sorted(packages, key=lambda each: prefix(each.name)):
-            advisories = pack.find(package.name)
-            if advisories is None:
+            if not pack.holds(package.name):
                 missing += 1
                 continue
             rule = RULES[package.manager]
-            for advisory in advisories:
+            for advisory in pack.find(package.name):
                 level = advisory.level or LEVELS.index(settings["unrated"])
                 if level < LEVELS.index(settings["severity"]) or not affects(advisory, package.version, rule):
                     continue
