@@ -1,6 +1,7 @@
 """A /proc of our own, below a directory: processes, sockets and modules as the kernel would list them."""
 
 import ipaddress
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -60,7 +61,7 @@ class Tree:
             f"{pid} ({name}) {state} {parent} 1 1 0 -1 {flags} {rest} {int(start_s * 100)} 0 0\n"
         )
         (directory / "status").write_text(f"Name:\t{name}\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
-        (directory / "cmdline").write_text((cmdline or exe).replace(" ", "\0") + "\0")
+        (directory / "cmdline").write_bytes(os.fsencode((cmdline or exe).replace(" ", "\0") + "\0"))
         (directory / "cgroup").write_text(f"0::{cgroup or '/init.scope'}\n")
         (directory / "cwd").symlink_to(cwd)
         if exe:

@@ -6,6 +6,7 @@ run a copy of themselves in memory while they start something.
 """
 
 import posixpath
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -16,21 +17,7 @@ from vedette.agent.security.scanner import Context, Finding, Report
 
 MEMORY: Final = "/memfd:"
 RUNTIMES: Final = frozenset({"runc", "crun", "youki", "containerd-shim", "conmon", "dockerd", "lxc-start"})
-INTERPRETERS: Final = (
-    "sh",
-    "bash",
-    "dash",
-    "ash",
-    "zsh",
-    "ksh",
-    "busybox",
-    "python",
-    "perl",
-    "ruby",
-    "node",
-    "php",
-    "lua",
-)
+INTERPRETERS: Final = re.compile(r"(sh|bash|dash|ash|zsh|ksh|busybox|python|perl|ruby|node|php|lua)[0-9.]*")
 ROOT: Final = "root"
 LISTENING: Final = "listening"
 MODULES: Final = "modules"
@@ -97,7 +84,7 @@ class _Scan:
 
     def _script(self, process: Process) -> str:
         """What an interpreter was told to run, as far as its first argument says so."""
-        if not posixpath.basename(process.exe).startswith(INTERPRETERS):
+        if not INTERPRETERS.fullmatch(posixpath.basename(process.exe)):
             return ""
         arguments = self._proc.text(process.pid, "cmdline").split("\0")[1:]
         first = next((each for each in arguments if each), "")
