@@ -81,9 +81,9 @@ def _lives(seed: int) -> int:
 
 def _killed_server(directory: Path, seed: int) -> int:
     """A fleet reports to a server that is killed again and again."""
-    import fleet
     from test_killed_under_load import kills_under_load
 
+    import fleet
     from vedette.server.settings import Settings
 
     fleet.DEADLINE_S = PATIENCE_S
