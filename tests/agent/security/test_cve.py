@@ -1,0 +1,197 @@
+"""Known vulnerabilities: what the samples say, and what happens when the feed is old, partial, damaged or not there."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cases import Case, Device, all_of, check, read
+
+from vedette.agent import feedfile
+from vedette.agent.security.cve import Scanner
+from vedette.model.feed import bucket, load_head, load_index, pack, prefix
+from vedette.server.feed.compiling import Compiled, compiled
+from vedette.server.feed.files import read as read_advisories
+from vedette.server.feed.record import load_record
+
+STATUS = "/var/lib/dpkg/status"
+NAMES = [f"package-{number}" for number in range(300)]
+
+
+def compile_all(files: Path, imported: str = "2026-03-24T00:00:00Z") -> dict[str, Compiled]:
+    """What the server makes of the OSV documents in a directory."""
+    taken = read_advisories([files])
+    assert not taken.refused
+    return {
+        stream: compiled(stream, ((taken.kind, load_record(stream, line)) for line in lines), imported)
+        for stream, lines in taken.lines.items()
+    }
+
+
+def deliver(device: Device, made: Compiled, without: str = "") -> Path:
+    """The feed as the uplink puts it there, perhaps without the block that a package is in."""
+    path = feedfile.path(feedfile.directory(device.root / "state"), made.head.stream)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    missing = bucket(prefix(without), made.head.buckets) if without else -1
+    gone = {each.hash for each in load_index(made.index) if each.bucket == missing}
+    blocks = {hash: content for hash, content in made.blocks.items() if hash not in gone}
+    path.write_bytes(b"".join(pack(made.head.dump(), made.index, blocks)))
+    return path
+
+
+def document(number: int, package: str, fixed: str = "") -> str:
+    events = [{"introduced": "0"}, *([{"fixed": fixed}] if fixed else [])]
+    return json.dumps(
+        {
+            "id": f"CVE-2026-{number}",
+            "affected": [
+                {
+                    "package": {"ecosystem": "Debian:12", "name": package},
+                    "ranges": [{"type": "ECOSYSTEM", "events": events}],
+                }
+            ],
+        }
+    )
+
+
+def installed(**packages: str) -> str:
+    return "\n".join(
+        f"Package: {name.replace('_', '-')}\nStatus: install ok installed\nVersion: {version}\n"
+        for name, version in packages.items()
+    )
+
+
+def new_device(root: Path, **settings: str) -> Device:
+    device = Device(root, "cve", Scanner(), settings)
+    device.write("/etc/os-release", "ID=debian\nVERSION_ID=12\n")
+    return device
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    """Debian 12 with a feed of 300 packages, each with one vulnerability, and two packages installed."""
+    device = new_device(tmp_path / "root")
+    for number, name in enumerate(NAMES):
+        device.write(f"/osv/{number}.json", document(number, name, "2.0"))
+    device.write(STATUS, installed(package_7="1.0", package_8="2.0"))
+    return device
+
+
+@pytest.mark.parametrize("path", all_of("cve"), ids=lambda path: path.stem)
+def test_a_sample(tmp_path: Path, path: Path) -> None:
+    case: Case = read(path)
+    device = Device(tmp_path, "cve", Scanner(), case.settings)
+    for name, text in case.first.items():
+        device.write(name, text)
+    for made in compile_all(tmp_path / "osv").values():
+        deliver(device, made)
+    check(device.live(case), case)
+
+
+def keys(device: Device) -> list[str]:
+    return [each.key for each in device.scan().findings]
+
+
+def test_what_it_wants_is_noted_for_the_uplink(device: Device) -> None:
+    report = device.scan()
+    assert report.unseen == ["Debian:12: there is no feed of known vulnerabilities of it here yet"]
+    assert not report.findings
+    wanted = feedfile.wanted(feedfile.directory(device.root / "state"))
+    assert wanted == {"Debian:12": {prefix("package-7"), prefix("package-8")}}
+
+
+def test_a_feed_that_never_comes_is_a_finding_after_a_day_and_called_off_when_it_has_come(device: Device) -> None:
+    assert keys(device) == []
+    device.clock.advance(timedelta(hours=23).total_seconds())
+    assert keys(device) == []
+    device.clock.advance(timedelta(hours=1).total_seconds())
+    (found,) = device.scan().findings
+    assert (found.key, found.status) == ("feed Debian:12", "FEED_MISSING")
+    (made,) = compile_all(device.root / "osv", device.clock.now().isoformat()).values()
+    deliver(device, made)
+    assert keys(device) == ["CVE-2026-7 package-7"]
+
+
+def test_an_old_feed_is_a_finding_beside_what_it_knows(device: Device) -> None:
+    (made,) = compile_all(device.root / "osv", (device.clock.now() - timedelta(days=7)).isoformat()).values()
+    deliver(device, made)
+    assert keys(device) == ["feed Debian:12", "CVE-2026-7 package-7"]
+    device.settings = {**device.settings, "feed-age": 8 * 86400}
+    assert keys(device) == ["CVE-2026-7 package-7"]
+
+
+def test_while_a_part_is_missing_nothing_is_called_off(device: Device) -> None:
+    (made,) = compile_all(device.root / "osv").values()
+    assert made.head.buckets > 1
+    deliver(device, made, without="package-7")
+    report = device.scan()
+    assert report.partial
+    assert not report.findings
+    assert report.unseen == ["Debian:12: 1 packages are not in the feed yet; it is fetched"]
+    deliver(device, made)
+    report = device.scan()
+    assert (report.partial, len(report.findings)) == (False, 1)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "later format"])
+def test_a_damaged_feed_is_said_and_calls_nothing_off(device: Device, damage: str) -> None:
+    (made,) = compile_all(device.root / "osv").values()
+    path = deliver(device, made)
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        del content[len(content) // 2 :]
+    elif damage == "flipped":
+        for at in range(len(content) // 3, len(content), 50):
+            content[at] ^= 0xFF
+    elif damage == "empty":
+        content.clear()
+    else:
+        content[:15] = content[:15].replace(b"1", b"2", 1)
+    path.write_bytes(content)
+    report = device.scan()
+    assert report.partial
+    assert not report.findings
+    assert report.unseen
+
+
+def test_packages_that_cannot_be_read_call_nothing_off(device: Device) -> None:
+    (made,) = compile_all(device.root / "osv").values()
+    deliver(device, made)
+    (device.root / STATUS.lstrip("/")).unlink()
+    (device.root / STATUS.lstrip("/")).mkdir()
+    report = device.scan()
+    assert report.partial
+    assert "Is a directory" in report.unseen[0]
+
+
+def test_a_feed_is_found_where_the_setting_says(device: Device, tmp_path: Path) -> None:
+    (made,) = compile_all(device.root / "osv").values()
+    where = tmp_path / "stick"
+    where.mkdir()
+    deliver(device, made).rename(where / "Debian:12.feed")
+    assert keys(device) == []
+    device.settings = {**device.settings, "feed": str(where)}
+    assert keys(device) == ["CVE-2026-7 package-7"]
+
+
+def test_the_worst_and_what_can_be_mended_comes_first(tmp_path: Path) -> None:
+    device = new_device(tmp_path / "root", severity="low")
+    levels = {"a": "LOW", "b": "CRITICAL", "c": "HIGH", "d": "HIGH"}
+    for number, (name, level) in enumerate(levels.items()):
+        text = json.loads(document(number, name, "" if name == "c" else "2"))
+        text["database_specific"] = {"severity": level}
+        device.write(f"/osv/{number}.json", json.dumps(text))
+    device.write(STATUS, installed(a="1", b="1", c="1", d="1"))
+    (made,) = compile_all(device.root / "osv").values()
+    deliver(device, made)
+    assert keys(device) == ["CVE-2026-1 b", "CVE-2026-3 d", "CVE-2026-2 c", "CVE-2026-0 a"]
+    done = {each.key[-1]: each.do for each in device.scan().findings}
+    assert done["d"] == "fixed in 2: apt-get install --only-upgrade d"
+    assert done["c"].startswith("there is no fixed version yet")
+
+
+def test_the_head_is_the_same_bytes_each_time(device: Device) -> None:
+    (made,) = compile_all(device.root / "osv").values()
+    (again,) = compile_all(device.root / "osv").values()
+    assert again == made
+    assert load_head(made.head.dump()) == made.head
