@@ -8,7 +8,7 @@ from vedette.agent import security
 from vedette.model.security import SECURITY
 
 CORPUS = Path(__file__).parents[2] / "corpus/security"
-MISSING = {"cve": "being written", "traffic": "being written"}
+MISSING = {"traffic": "being written"}
 """Kinds without samples, and why."""
 
 
