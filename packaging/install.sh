@@ -64,6 +64,7 @@ if [ "$unit" = mender-monitor ]; then
     done
     install -D -m 755 "$source/packaging/mender-configure/vedette" \
         "$root/usr/lib/mender-configure/apply-device-config.d/vedette"
+    install -D -m 755 "$source/packaging/examples/pid-change" "$root/usr/share/mender-monitor/examples/pid-change"
     config=$root/usr/share/mender-monitor/config/config.sh
     [ -e "$config" ] || install -m 644 "$source/packaging/config/config.sh" "$config"
 fi

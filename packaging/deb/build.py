@@ -226,11 +226,15 @@ def _files(tree: Path, version: str, scratch: Path) -> None:
     library = PACKAGING / "lib"
     if library.is_dir():
         shutil.copytree(library, tree / "usr/share/mender-monitor", dirs_exist_ok=True)
+    example = "usr/share/mender-monitor/examples/pid-change"
+    put(PACKAGING / "examples/pid-change", example)
+    (tree / example).chmod(0o755)
     (tree / "usr/share/mender-monitor/config").mkdir(parents=True, exist_ok=True)
     for name in ("available", "enabled"):
         (tree / "etc/mender-monitor/monitor.d" / name).mkdir(parents=True)
     doc = tree / "usr/share/doc" / PACKAGE
-    put(SOURCE / "docs/checks.md", f"usr/share/doc/{PACKAGE}/checks.md")
+    for name in ("checks.md", "security.md"):
+        put(SOURCE / "docs" / name, f"usr/share/doc/{PACKAGE}/{name}")
     (doc / "changelog.gz").write_bytes(_gzip((SOURCE / "CHANGELOG.md").read_bytes()))
     (doc / "copyright").write_text(_copyright(tree))
 
