@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test torture check bench screenshots lock deb docs clean
+.PHONY: help setup demo test test-postgresql torture check bench screenshots lock deb docs clean
 
 help:           ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 setup: $(VENV)/.ready  ## .venv with everything; quick when nothing changed
 
@@ -20,9 +20,13 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup     ## server, agent, mailbox on this machine; ONCE=1 runs the round trip and exits
 	@$(BIN)/vedette demo $(if $(ONCE),--once)
 
-test: setup     ## all tests
+test: setup     ## all tests, those of the server on both databases
 	@.ci/system-packages
 	@$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory test-postgresql
+
+test-postgresql: setup  ## the tests of the server on PostgreSQL, which they start themselves
+	@TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/server
 
 torture: setup  ## crash points and lives of logs with ever new seeds, MINUTES=60
 	@$(BIN)/python tests/torture $(or $(MINUTES),60) $(SEED)

@@ -1,7 +1,8 @@
 """Model values to JSON-able ones. Standard library only: the device imports this."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from vedette.model import Alert, ConfiguredCheck, Details, Gap, Line, Origin
 
@@ -72,6 +73,15 @@ def gap(value: Gap) -> dict[str, Any]:
         "reason": value.reason,
         "at": timestamp(value.at),
     }
+
+
+DOCUMENTED: Final = frozenset({"log", "service", "dbus"})
+"""The kinds whose settings the API tells of; those of others are for servers of ours."""
+
+
+def documented_check(item: Mapping[str, Any]) -> dict[str, Any]:
+    """What `configured_check` made, as every server understands it."""
+    return {key: value for key, value in item.items() if key in {"name", "status", "type", *DOCUMENTED}}
 
 
 def configured_check(value: ConfiguredCheck) -> dict[str, Any]:

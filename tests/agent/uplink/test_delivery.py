@@ -1,5 +1,6 @@
 """What each answer of a server does to the alerts that are owed: none is lost, none is held up by another."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -235,6 +236,27 @@ def test_reports_come_after_the_alerts_and_only_when_new(device: Device, server:
     device.set_meta(CHECKS, "[]")
     device.deliver()
     assert [asked.path for asked in server.asked] == [CONFIG]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_a_check_watches_is_told_as_the_server_understands_it(
+    device: Device, server: FakeServer, ours: bool
+) -> None:
+    """The API knows settings of three kinds; those of the others are for servers of ours."""
+    server.ours = ours
+    log = {"name": "a.sh", "status": "enabled", "type": "log", "log": {"pattern": "ä", "path": "/a"}}
+    disk = {"name": "b.sh", "status": "enabled", "type": "diskusage"}
+    more = {"diskusage": {"path": "/", "threshold_percent": 90}}
+    device.set_meta(CHECKS, json.dumps([log, disk | more]))
+    device.deliver()
+    assert server.to(CONFIG)[0].json == [log, disk | more if ours else disk]
+
+
+def test_a_set_of_checks_that_would_be_too_long_is_told_without_that(device: Device, server: FakeServer) -> None:
+    check = {"name": "a.sh", "status": "enabled", "type": "own", "own": {"words": "ä" * 300_000}}
+    device.set_meta(CHECKS, json.dumps([check], ensure_ascii=False))
+    device.deliver()
+    assert server.to(CONFIG)[0].json == [{"name": "a.sh", "status": "enabled", "type": "own"}]
 
 
 def test_the_set_of_checks_is_told_again_after_its_interval(device: Device, server: FakeServer) -> None:

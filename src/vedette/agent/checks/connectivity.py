@@ -12,6 +12,7 @@ from vedette.agent import log, redact
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.checks.service import RUN_LEVELS, RUNNING_SYSTEMD, goes_down
 from vedette.agent.checks.timing import Ticker, seconds
+from vedette.agent.checks.told import told
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
 from vedette.agent.targets import target
@@ -79,7 +80,8 @@ class ConnectivityCheck:
             self._process = None
 
     def configured(self) -> ConfiguredCheck:
-        return ConfiguredCheck(name=self._file_name, kind=TYPE)  # the API knows no settings of this kind
+        settings = told(address=self.shown, interface=self._interface, every_seconds=self.every_s)
+        return ConfiguredCheck(name=self._file_name, kind=TYPE, settings=settings)
 
     def _try(self) -> None:
         if self._world.host.runs(self.key) or self._asking is not None:

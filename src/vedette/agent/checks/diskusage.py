@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.checks.timing import Ticker, seconds
+from vedette.agent.checks.told import told
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
 from vedette.errors import Invalid
@@ -95,7 +96,8 @@ class DiskUsageCheck:
             self._limit.cancel()
 
     def configured(self) -> ConfiguredCheck:
-        return ConfiguredCheck(name=self._file_name, kind="diskusage")  # the API knows no settings of this kind
+        settings = told(path=self.path, threshold_percent=self.percent, of=self.of, every_seconds=self.every_s)
+        return ConfiguredCheck(name=self._file_name, kind="diskusage", settings=settings)
 
     def _ask(self) -> None:
         if self._question is not None:

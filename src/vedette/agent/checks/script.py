@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from vedette.agent import log
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.checks.timing import Ticker, seconds
+from vedette.agent.checks.told import told
 from vedette.agent.paths import ROOT_VARIABLE, Paths
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
@@ -34,6 +35,9 @@ _RUN: Final = 'cd -- "$1" && exec "$2"'
 def program(file: CheckFile) -> Path:
     """The program that runs the checks of this one's subsystem; beside available/ and enabled/."""
     return file.path.parent.parent / f"{file.subsystem}.sh"
+
+
+_NOT_ITS_OWN: Final = frozenset({"check_interval", "check_time_limit", "every_seconds"})
 
 
 class ScriptCheck:
@@ -74,7 +78,14 @@ class ScriptCheck:
             self._process = None
 
     def configured(self) -> ConfiguredCheck:
-        return ConfiguredCheck(name=self._file.name + ".sh", kind=self._file.subsystem)
+        own = self._file.subsystem.replace("-", "_").upper() + "_"
+        values = {name.removeprefix(own).lower(): text for name, text in self._file.values.items()}
+        settings = {name: text for name, text in values.items() if name not in _NOT_ITS_OWN}
+        return ConfiguredCheck(
+            name=self._file.name + ".sh",
+            kind=self._file.subsystem,
+            settings=told(**settings, every_seconds=self.every_s),
+        )
 
     def _run(self) -> None:
         host, paths, name = self._world.host, self._world.paths, self.key

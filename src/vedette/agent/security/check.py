@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vedette.agent import bootstrap, log
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.checks.timing import Ticker
+from vedette.agent.checks.told import told
 from vedette.agent.follow.pathwatch import PathWatch
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
@@ -97,7 +98,9 @@ class SecurityCheck:
             self._process = None
 
     def configured(self) -> ConfiguredCheck:
-        return ConfiguredCheck(name=self._file_name, kind=self._kind)
+        return ConfiguredCheck(
+            name=self._file_name, kind=self._kind, settings=told(**self._given, every_seconds=self.every_s)
+        )
 
     def _on_reason(self) -> None:
         for reason in self._reasons:

@@ -2,6 +2,7 @@
 has given up. Sent after the alerts."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -19,6 +20,7 @@ INVENTORY_PATH = "/api/devices/v1/inventory/device/attributes"
 GAPS_PATH = "/api/devices/v1/vedette/gaps"
 MAX_GAPS = 500  # in one request
 MAX_REASON = 500  # characters
+MAX_CHECKS_BYTES = 512 * 1024  # servers read 1 MiB
 
 # More keys of the table meta, which only the uplink knows.
 CONFIG_SENT_AT = "report.config.sent_at"
@@ -74,7 +76,7 @@ class Reports:
         checks = self._store.meta(CONFIG)
         if not checks or (checks == self._store.meta(CONFIG_SENT) and not self._interval_is_over()):
             return False
-        self._push("set of checks", "POST", CONFIG_PATH, checks)
+        self._push("set of checks", "POST", CONFIG_PATH, lambda ours: _checks_for(checks, ours))
         self._store.set_meta(CONFIG_SENT_AT, self._clock.now().isoformat())
         self._store.set_meta(CONFIG_SENT, checks)
         return True
@@ -90,12 +92,18 @@ class Reports:
         attributes = json.dumps(inventory.attributes(), separators=(",", ":"))
         if attributes == self._store.meta(INVENTORY_SENT):
             return False
-        self._push("inventory", "PATCH", INVENTORY_PATH, attributes)
+        self._push("inventory", "PATCH", INVENTORY_PATH, lambda _ours: attributes.encode())
         self._store.set_meta(INVENTORY_SENT, attributes)
         return True
 
-    def _push(self, what: str, method: str, path: str, text: str) -> None:
-        body = text.encode()
-        answer = self._api.call(what, method, path, lambda _ours: body)
+    def _push(self, what: str, method: str, path: str, make_body: Callable[[bool], bytes]) -> None:
+        answer = self._api.call(what, method, path, make_body)
         if answer.status >= 400:
             self._warn(f"the server refuses the {what}: {answer.says}")
+
+
+def _checks_for(checks: str, ours: bool) -> bytes:
+    """The set of checks: a server of ours is told the settings of all kinds, unless they are too long for a body."""
+    if ours and len(checks.encode()) <= MAX_CHECKS_BYTES:
+        return checks.encode()
+    return json.dumps([outgoing.documented_check(each) for each in json.loads(checks)], ensure_ascii=False).encode()

@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from vedette.model.security import SECURITY
 from vedette.server.access.permissions import MANAGE_DEVICES, SEE_ALERTS
 from vedette.server.alerts import excerpt, service
 from vedette.server.alerts.service import StoredAlert
@@ -44,6 +45,7 @@ async def _device(request: Request, caller: Caller) -> Response:
         history=history.items,
         pages=pages(f"/devices/{device_id}", number=number, size=PER_PAGE, total=history.total),
         checks=await service.configuration(use, scope, device_id),
+        security=SECURITY,
         configuration=await configuration.card(use, caller, device),
         # What the server writes about a device itself is on the page already.
         attributes=[each for each in device.attributes if each.scope in {"inventory", "tags"}],
