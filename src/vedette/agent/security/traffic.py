@@ -6,7 +6,8 @@ makes less of it, never more: there is no alarm from that.
 
 What is usual is learned for each interface and direction from the last week of periods: the amount that all but the
 highest 3 of 100 stayed within. So what comes every day counts as usual, and one wild hour does not. A period that was
-far above it counts as twice the usual, so that an alarm goes on for hours before the new amount becomes the usual one.
+far above it counts as a quarter more than usual, so that an alarm goes on for a day or days before the new amount
+becomes the usual one.
 """
 
 from collections.abc import Iterator
@@ -41,7 +42,8 @@ class Count:
     index: int  # of the interface; another one of this name has another
     began: float  # of the period: seconds since boot
     start: list[int]  # counters then: in, out
-    raised: dict[str, str] = field(default_factory=dict)  # "in", "out" or "limit" -> since when, RFC 3339
+    raised: dict[str, list[Any]] = field(default_factory=dict)
+    """What is above its bound, "in", "out" or "limit" -> since when (RFC 3339), how much it was, and the bound."""
 
     def pack(self) -> list[Any]:
         return [self.boot, self.index, self.began, self.start, self.raised]
@@ -147,17 +149,19 @@ class _Scan:
     def _judged(self, name: str, count: Count, amounts: list[int], done: bool) -> Iterator[Finding]:
         bounds = {"limit": (sum(amounts), self._limit)} if self._limit else {}
         for direction, amount, usual in zip(DIRECTIONS, amounts, self._usual(name), strict=True):
-            if self._factor and usual is not None:
-                bounds[direction] = (amount, max(self._factor * usual, self._least))
+            if (bound := self._bound(usual)) is not None:
+                bounds[direction] = (amount, bound)
         for what in [each for each in count.raised if each not in bounds]:
             del count.raised[what]
         for what, (amount, bound) in bounds.items():
             if amount > bound:
-                count.raised.setdefault(what, self._wall.isoformat())
+                since, most, _ = count.raised.get(what, (self._wall.isoformat(timespec="seconds"), 0, 0))
+                if done or amount >= 2 * most:  # what is kept is not written each time
+                    count.raised[what] = [since, max(amount, most), bound]
             elif done:
                 count.raised.pop(what, None)  # a whole period was calm
             if what in count.raised:
-                yield self._tell(name, what, amount, bound, datetime.fromisoformat(count.raised[what]))
+                yield self._tell(name, what, *count.raised[what])
 
     def _usual(self, name: str) -> list[int | None]:
         """In each direction, what nearly all past periods stayed within; None: too few are known."""
@@ -168,16 +172,21 @@ class _Scan:
         return [sorted(each[side] for each in past)[rank] for side in range(2)]
 
     def _learn(self, name: str, amounts: list[int]) -> None:
-        bounds = [
-            amount if usual is None or amount <= max(self._factor * usual, self._least) else max(2 * usual, self._least)
-            for amount, usual in zip(amounts, self._usual(name), strict=True)
-        ]
+        """The period is over, and becomes one of those by which the next ones are measured."""
+        taken = []
+        for amount, usual in zip(amounts, self._usual(name), strict=True):
+            bound = self._bound(usual)
+            # One that was unusual is only taken for a little more than usual.
+            taken.append(amount if bound is None or amount <= bound else bound // self._factor * 5 // 4)
         keep = min(max(WEEK_S // self._period, LEARNS), MOST_KEPT)
-        self._past[name] = [*self._past.get(name, []), bounds][-keep:]
+        self._past[name] = [*self._past.get(name, []), taken][-keep:]
 
-    def _tell(self, name: str, what: str, amount: int, bound: int, since: datetime) -> Finding:
+    def _bound(self, usual: int | None) -> int | None:
+        """What is unusual begins above it; None: nothing is."""
+        return None if usual is None or not self._factor else max(self._factor * usual, self._least)
+
+    def _tell(self, name: str, what: str, since: str, amount: int, bound: int) -> Finding:
         verb = {"in": "receives", "out": "sends", "limit": "carries"}[what]
-        period, least = durations.show(self._period), _size(amount)
         if what == "limit":
             title, told = f"Interface {name} carries more than its limit", f"its limit is {_size(bound)}"
         else:
@@ -186,9 +195,9 @@ class _Scan:
             key=name if what == "limit" else f"{name} {what}",
             name=title,
             status="TRAFFIC_LIMIT" if what == "limit" else "TRAFFIC_UNUSUAL",
-            what=f"{name} {verb} {least} in {period}; {told}",
+            what=f"{name} {verb} {_size(amount)} in {durations.show(self._period)}; {told}",
             where=name,
-            since=since,
+            since=datetime.fromisoformat(since),
             do=f"see who talks: ss -tunap; and what passes: tcpdump -ni {quote(name)}; if it is right, set a higher "
             + ("limit" if what == "limit" else "factor, or wait until it has become usual"),
         )
