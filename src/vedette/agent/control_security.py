@@ -18,7 +18,7 @@ from vedette.agent.security.scanner import Context, Finding, Report
 from vedette.agent.security.shelf import Shelf
 from vedette.clock import SystemClock
 from vedette.errors import Invalid, NotFound, Unavailable
-from vedette.model.security import SECURITY, interpret
+from vedette.model.security import SECURITY, interpret, variable_of
 
 BY_HAND: Final = "scan"  # the name of a check that is none
 
@@ -102,15 +102,11 @@ def accept(paths: Paths, arguments: Sequence[str]) -> str:
 
 def assignments(kind: str, arguments: Sequence[str]) -> list[tuple[str, str | int]]:
     """SETTING=VALUE as the variables of a check's file. Raises Invalid."""
-    from vedette.model.security import variable_of
-
     return [(variable_of(kind, setting), value) for setting, value in read_settings(kind, arguments).items()]
 
 
 def read_settings(kind: str, arguments: Sequence[str]) -> dict[str, str]:
     """SETTING=VALUE, or as in a file <KIND>_<SETTING>=VALUE, all of them valid. Raises Invalid."""
-    from vedette.model.security import variable_of
-
     names = {variable_of(kind, setting): setting for setting in SECURITY[kind].settings}
     out = {}
     for argument in arguments:
@@ -152,7 +148,7 @@ def _look(paths: Paths, kind: str, name: str, settings: Mapping[str, str]) -> Re
         by_hand=True,
         until=clock.elapsed() + values["time-limit"],
     )
-    return look.safe(look.scanner(kind).scan(context))
+    return look.run(kind, look.scanner(kind), context)
 
 
 def _known(paths: Paths, kind: str, name: str) -> dict[str, str]:

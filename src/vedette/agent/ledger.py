@@ -109,9 +109,10 @@ class Ledger:
         start = check + OWNER
         return sorted(key for key in {*self._states, *self._changed, *self._store.checks()} if key.startswith(start))
 
-    def state(self, key: str) -> State:
-        """Of what has been opened."""
-        return self._states.get(key, QUIET)
+    def own_states(self, check: str) -> list[State]:
+        """Of all that a check has raised as one of many, once each has been opened."""
+        start = check + OWNER
+        return [state for key, state in self._states.items() if key.startswith(start)]
 
     def note(self, check: str) -> str | None:
         """What a check wants to know again, as it was last committed."""

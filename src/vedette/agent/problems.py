@@ -23,12 +23,11 @@ class Problems:
 
     def raised(self) -> Mapping[str, State]:
         """What is raised, by the name of its subject."""
-        found = {}
-        for key in self._ledger.own_keys(self._check):
-            state = self._ledger.state(key)
-            if state.raised and state.subject is not None and state.subject.type == self._type:
-                found[state.subject.name] = state
-        return found
+        return {
+            state.subject.name: state
+            for state in self._ledger.own_states(self._check)
+            if state.raised and state.subject is not None and state.subject.type == self._type
+        }
 
     def note(self) -> str | None:
         """What `tell` was last given to keep."""

@@ -80,24 +80,37 @@ def answer(question: Mapping[str, Any], clock: Clock, on_heavy: Callable[[], Non
         looks = scanner(kind)
         if getattr(looks, "heavy", False):
             on_heavy()
-        report = safe(looks.scan(context))
-        out = _sort(report, check, question["raised"], accepted)
-    except MemoryError:
-        return {"error": "it takes more memory than it may have; watch less"}
+        report = run(kind, looks, context)
     except (VedetteError, OSError) as exc:
         return {"error": _line(str(exc), MAX_TEXT)}
-    except Exception as exc:
-        import traceback  # a start takes longer for it
-
-        where = traceback.extract_tb(exc.__traceback__)[-1]
-        sentence = f"a fault in the scanner of {kind}: {exc!r} in {Path(where.filename).name}, line {where.lineno}"
-        return {"error": _line(sentence, MAX_TEXT)}
+    out = _sort(report, check, question["raised"], accepted)
     if before.trouble:
         out["found"].append(_told(_baseline_lost(check, before.trouble), check))
     for note in _few(report.notes):
         log.info(note)
     out["unseen"] = list(report.unseen[:MAX_UNSEEN])
     return out | _keep(shelf, report, before)
+
+
+def run(kind: str, looks: Scanner, context: Context) -> Report:
+    """What the scanner says, safe to show.
+
+    Raises:
+        VedetteError: it cannot look; also when the fault is its own.
+        OSError: what it needs cannot be read.
+    """
+    try:
+        return safe(looks.scan(context))
+    except MemoryError:
+        raise Unavailable("it takes more memory than it may have; watch less") from None
+    except (VedetteError, OSError):
+        raise
+    except Exception as exc:
+        import traceback  # a start takes longer for it
+
+        where = traceback.extract_tb(exc.__traceback__)[-1]
+        place = f"{Path(where.filename).name}, line {where.lineno}"
+        raise Unavailable(f"a fault in the scanner of {kind}: {exc!r} in {place}") from exc
 
 
 def recall(shelf: Shelf, token: str) -> Before:
@@ -143,7 +156,7 @@ def safe(report: Report) -> Report:
 
 def is_accepted(finding: Finding, accepted: Mapping[str, str]) -> bool:
     """Have people accepted this, as it is? Without a fingerprint they have accepted whatever it is."""
-    return accepted.get(finding.key) in ({"", finding.fingerprint} if finding.key in accepted else ())
+    return finding.key in accepted and accepted[finding.key] in ("", finding.fingerprint)
 
 
 def describe(finding: Finding) -> str:
