@@ -153,8 +153,8 @@ class Walk:
                 at = here
                 continue
             links.append(here)
-            if len(links) > MAX_LINKS:
-                break
+            if len(links) > MAX_LINKS:  # they lead round in a circle
+                return links
             at = "/" if target.startswith("/") else at
             waiting += [each for each in target.split("/") if each][::-1]
         return [*links, at]
