@@ -114,6 +114,7 @@ class Tree:
             case "rewrite":
                 before = path.stat()
                 path.write_text(" ".join(rest))
+                path.chmod(before.st_mode & 0o7777)  # who is not root loses the set-uid bit by writing
                 os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
             case "package":
                 self.package(name, rest[0], rest[1].split())
