@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tree import Tree, cases, check
+from cases import all_of
+from tree import Tree, check
 
 from vedette.agent.security.patterns import Patterns
 
 
-@pytest.mark.parametrize("path", cases("integrity"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", all_of("integrity"), ids=lambda path: path.stem)
 def test_sample(path: Path, tmp_path: Path) -> None:
     check(path, tmp_path)
 
@@ -34,8 +35,7 @@ def test_what_it_says(tmp_path: Path) -> None:
     assert finding.since is not None
     assert int(finding.since.timestamp()) == int(tree.at("/usr/bin/ls").stat().st_ctime)
     assert finding.by == (
-        "who did it is not recorded; it belongs to the user eve; "
-        "it is of the package coreutils 9.1, which did not make this change"
+        "not recorded; its owner is eve; it is of the package coreutils 9.1, which did not make this change"
     )
     assert finding.do == "bring it back: apt-get install --reinstall coreutils"
 

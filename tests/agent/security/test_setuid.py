@@ -5,12 +5,13 @@ import struct
 from pathlib import Path
 
 import pytest
-from tree import Tree, cases, check
+from cases import all_of
+from tree import Tree, check
 
 SET = 0o4755
 
 
-@pytest.mark.parametrize("path", cases("setuid"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", all_of("setuid"), ids=lambda path: path.stem)
 def test_sample(path: Path, tmp_path: Path) -> None:
     check(path, tmp_path)
 
@@ -31,7 +32,7 @@ def test_what_it_says(tmp_path: Path) -> None:
     )
     assert finding.since is not None
     assert int(finding.since.timestamp()) == int(changed.st_ctime)
-    assert finding.by == "who did it is not recorded; it belongs to the user eve; no package brought it"
+    assert finding.by == "not recorded; its owner is eve; it is of no package"
     assert finding.do == """take the rights away: chmod ug-s '/tmp/it'"'"'s'"""
 
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from cases import all_of, read
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tree import Tree, case, cases
+from tree import Tree, orders
 
 from vedette.errors import Invalid, Unavailable
 
@@ -82,14 +83,14 @@ def hours(lines: list[str]) -> list[dict[str, tuple[int, int]]]:
     return out
 
 
-@pytest.mark.parametrize("path", cases("traffic"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", all_of("traffic"), ids=lambda path: path.stem)
 def test_sample(path: Path, tmp_path: Path) -> None:
-    sample = case(path)
+    sample = read(path)
     device = Device(tmp_path, **sample.settings)
-    for each in hours(sample.first):
+    for each in hours(orders(sample, "first")):
         device.hour(each)
     assert device.found() == {}, "it knows all that came so far"
-    for each in hours(sample.then):
+    for each in hours(orders(sample, "then")):
         device.hour(each)
     told = {(each.key, each.status): each.what for each in device.scan().findings}
     assert told.keys() == {(key, status) for key, status, _ in sample.finds}

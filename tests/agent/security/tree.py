@@ -1,79 +1,33 @@
 """A device's files below a directory of the test, what happens to them, and scans of them one after the other.
 
-Samples lie in tests/corpus/security/KIND/*.case: sections `== why`, `== setting NAME`, `== first`, `== then` and
-`== finds`. What happens is one order a line (`Tree.do`); a finding is `KEY | STATUS | a part of what it says`.
+In samples of these kinds `first` and `then` hold what happens, one order a line (`Tree.do`).
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from vedette.agent.security.scanner import Context, Report
-from vedette.clock import FakeClock
-from vedette.model.security import interpret
+import cases
 
-CORPUS = Path(__file__).parents[2] / "corpus/security"
+from vedette.agent.security.scanner import Report
 
 
-@dataclass
-class Case:
-    settings: dict[str, str] = field(default_factory=dict)
-    first: list[str] = field(default_factory=list)
-    then: list[str] = field(default_factory=list)
-    finds: list[tuple[str, ...]] = field(default_factory=list)
-
-
-def cases(kind: str) -> list[Path]:
-    return sorted((CORPUS / kind).glob("*.case"))
-
-
-def case(path: Path) -> Case:
-    out = Case()
-    for section in path.read_text().split("== ")[1:]:
-        head, _, body = section.partition("\n")
-        lines = [line for line in body.splitlines() if line.strip()]
-        word, _, name = head.partition(" ")
-        if word == "setting":
-            out.settings[name] = body.strip()
-        elif word in {"first", "then"}:
-            getattr(out, word).extend(lines)
-        elif word == "finds":
-            out.finds = [tuple(part.strip() for part in line.split("|")) for line in lines]
-        else:
-            assert word == "why", f"{path}: {head}"
-    return out
-
-
-class Tree:
+class Tree(cases.Device):
     """Scanned again and again as one check of this kind; what is kept goes through JSON, as on a device."""
 
     def __init__(self, root: Path, kind: str, **settings: str) -> None:
-        self.root = root
-        self.kind = kind
-        self.settings: Mapping[str, Any] = interpret(kind, {name.replace("_", "-"): v for name, v in settings.items()})
-        self.clock = FakeClock(datetime(2026, 3, 24, 16, tzinfo=UTC))
-        self.baseline: Any = None
-        self.memory: Any = None
+        scanner = import_module(f"vedette.agent.security.{kind}").Scanner()
+        super().__init__(root, kind, scanner, {name.replace("_", "-"): each for name, each in settings.items()})
 
     def scan(self, **more: Any) -> Report:
-        context = Context(
-            name=f"{self.kind}_a",
-            settings=self.settings,
-            root=self.root,
-            state=self.root / "state",
-            clock=self.clock,
-            **{"baseline": self.baseline, "memory": self.memory, **more},
-        )
-        report = import_module(f"vedette.agent.security.{self.kind}").Scanner().scan(context)
-        if not context.by_hand:
-            self.baseline = self.baseline if report.baseline is None else json.loads(json.dumps(report.baseline))
-            self.memory = self.memory if report.memory is None else json.loads(json.dumps(report.memory))
+        before = self.baseline, self.memory
+        report = super().scan(**more)
+        if more.get("by_hand"):
+            self.baseline, self.memory = before
+        self.baseline, self.memory = json.loads(json.dumps([self.baseline, self.memory]))
         return report
 
     def found(self, **more: Any) -> dict[str, str]:
@@ -146,18 +100,23 @@ class Tree:
         status.write_text("".join(f"{each}\n\n" for each in (*others, new)))
 
 
+def orders(sample: cases.Case, part: str) -> list[str]:
+    return [line for line in getattr(sample, part).get("", "").splitlines() if line]
+
+
 def check(path: Path, root: Path) -> None:
     """The sample comes to what it says, after it was learned without a word."""
-    sample = case(path)
+    sample = cases.read(path)
     tree = Tree(root, path.parent.name, **sample.settings)
-    for order in sample.first:
+    for order in orders(sample, "first"):
         tree.do(order)
     if tree.settings.get("baseline", "learn") == "learn":
         assert tree.found() == {}, "the first scan only learns"
-    for order in sample.then:
+    for order in orders(sample, "then"):
         tree.do(order)
     for time in ("the scan that finds it", "the next one, which finds it still"):
         found = tree.scan().findings
+        assert all(each.name and each.do for each in found)
         told = {(each.key, each.status): each.what for each in found}
         expected = {(key, status): part for key, status, part in sample.finds}
         assert told.keys() == expected.keys(), time

@@ -329,7 +329,7 @@ class _Scan:
         repair = f"bring it back: {opened.restore}" if opened.restore else "bring it back as it was"
         if status == "ADDED":
             repair = f"remove it: rm -r {quote(path)}"
-        owner = f"it belongs to the user {self._owners.user(new.uid)}" if new is not None else ""
+        owner = f"its owner is {self._owners.user(new.uid)}" if new is not None else ""
         package = f"it is of the package {opened.package}, which did not make this change" if opened.package else ""
         return Finding(
             key=path,
@@ -338,7 +338,7 @@ class _Scan:
             what=what,
             where=path,
             since=new.since if new is not None else None,
-            by="; ".join(each for each in ("who did it is not recorded", owner, package) if each),
+            by="; ".join(each for each in ("not recorded", owner, package) if each),
             do=repair,
             fingerprint=f"{more} {new.identity() if new is not None else 'gone'}".strip(),
         )

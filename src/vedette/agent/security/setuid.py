@@ -166,7 +166,7 @@ class _Scan:
         return claim.installed > int(self._before.get("packages", 0)) if agrees is None else agrees
 
     def _tell(self, path: str, old: FileState | None, new: FileState, claim: Claim | None) -> Finding:
-        package = f"it is of the package {claim}" if claim else "no package brought it"
+        package = f"it is of the package {claim}" if claim else "it is of no package"
         return Finding(
             key=path,
             name=f"File '{path}' gives the rights of another one",
@@ -174,7 +174,7 @@ class _Scan:
             what=f"{path} {self._words(old, new)}",
             where=path,
             since=new.since,
-            by=f"who did it is not recorded; it belongs to the user {self._owners.user(new.uid)}; {package}",
+            by=f"not recorded; its owner is {self._owners.user(new.uid)}; {package}",
             do=f"take the rights away: {' && '.join(_commands(path, new))}",
             fingerprint=new.identity(),
         )
