@@ -101,7 +101,7 @@ def test_what_is_done_to_a_machine_is_found_told_once_and_called_off(
 @pytest.mark.parametrize("kind", ["ports", "processes"])
 def test_a_scan_by_hand_serves_as_the_command_of_a_log_check(device: Device, kind: str) -> None:
     """The command of the documentation, with the tool of this environment."""
-    tool = Path(sys.executable).with_name("mender-monitorctl")
+    tool = f"{sys.executable} -m vedette.agent.control"
     with socket.socket() as listener:
         listener.bind(("0.0.0.0", 0))
         listener.listen()
