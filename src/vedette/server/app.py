@@ -31,6 +31,7 @@ from vedette.server.audit import internal_api as audit_internal_api
 from vedette.server.audit import service as audit
 from vedette.server.configuration import api as configuration_api
 from vedette.server.configuration import internal_api as configuration_internal_api
+from vedette.server.configuration import layer_api, rollout_api, rollout_steps
 from vedette.server.configuration import pages as configuration_pages
 from vedette.server.db import SYSTEM, Tx
 from vedette.server.deployments import api as deployments_api
@@ -105,6 +106,8 @@ def routes() -> list[BaseRoute]:
         *devices_api.ROUTES,
         *deployments_api.ROUTES,
         *configuration_api.ROUTES,
+        *layer_api.ROUTES,
+        *rollout_api.ROUTES,
         *feed_api.ROUTES,
         *alerts_api.ROUTES,
         *notify_api.ROUTES,
@@ -148,6 +151,7 @@ def tasks(parts: Services) -> Sequence[Coroutine[Any, Any, None]]:
         forgetting.forget_forever(parts),
         leaving.leave_forever(parts),
         letters.run(parts),
+        rollout_steps.run(parts),
         audit.forget_forever(parts),
         tenant_service.remove_forever(parts),
     ]

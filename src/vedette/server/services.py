@@ -11,8 +11,8 @@ from vedette.server.access.oidc_provider import Provider
 from vedette.server.access.passwords import Passwords
 from vedette.server.access.signer import Signer
 from vedette.server.access.tokens import TokenCache
+from vedette.server.alerts import lately
 from vedette.server.alerts import leaving as alerts_leaving
-from vedette.server.alerts import problems
 from vedette.server.caller import Caller
 from vedette.server.db import Database, DeviceScope, Tx, open_database
 from vedette.server.deployments.due import Due
@@ -107,7 +107,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             links=Links(await keys.link_key(db)),
             emptying=(alerts_leaving.some_leave, deliveries_leaving.some_leave),
             leaving=(device_leaves,),
-            problems_since=problems.since,
+            problems_since=lately.problems_since,
         )
     finally:
         passwords.close()

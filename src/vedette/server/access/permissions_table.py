@@ -75,6 +75,7 @@ PERMISSION_SETS: Final[Mapping[str, PermissionSet]] = {
             ("GET", f"{_V}/(deployments|devauth|inventory|deviceconfig|devicemonitor)/"),
             ("GET", f"{_V}/deviceconnect/devices/[^/]+$"),
             ("GET", "v1/vedette/devices/"),  # ours: completeness, who was told
+            ("GET", "v1/vedette/configuration/"),  # ours: layers of configurations, and how they reach devices
             scopes=_GROUPS,
             action="VIEW_DEVICE",
         ),
@@ -88,11 +89,18 @@ PERMISSION_SETS: Final[Mapping[str, PermissionSet]] = {
             scopes=_GROUPS,
             action="MANAGE_DEVICE",
         ),
-        _set("ConfigureDevices", "Configure devices", ("any", f"{_V}/deviceconfig/"), scopes=_GROUPS),
+        _set(
+            "ConfigureDevices",
+            "Configure devices",
+            ("any", f"{_V}/deviceconfig/"),
+            ("any", "v1/vedette/configuration/"),  # ours: the same for many of them
+            scopes=_GROUPS,
+        ),
         _set(
             "DeployToDevices",
             "Deploy to devices",
             ("any", f"{_V}/(deployments|deviceconfig)/"),
+            ("any", "v1/vedette/configuration/"),  # ours: configurations for many devices
             scopes=_GROUPS,
             action="CREATE_DEPLOYMENT",
         ),

@@ -131,28 +131,33 @@ class Layers:
 
 @dataclass(frozen=True, slots=True)
 class Needing:
-    """Devices that need a deployment, by hash of what it brings, with that; and how many need one that is too large."""
+    """Which devices need a deployment."""
 
-    devices: Mapping[str, tuple[str, Sequence[str]]]
-    too_large: int
+    devices: Mapping[str, tuple[str, Sequence[str]]]  # by digest of what they need, with that
+    too_large: int  # devices whose configuration is larger than one may be
+    given: Mapping[str, tuple[str, int]]  # deployments that bring others what they need: digest, and the last time
 
 
 async def needing(tx: Tx, devices: Sequence[str]) -> Needing:
     """Those of these devices that have not what is wanted of them, and are not owed it."""
     layers = Layers(tx, devices)
     found: dict[str, tuple[str, list[str]]] = {}
+    given: dict[str, tuple[str, int]] = {}
     too_large = 0
     for row in await layer_store.devices(tx, devices):
         if row["status"] != "accepted":
             continue
         wanted = await layers.of(row)
         if wanted.digest == _has(row):
+            if row["deployment"] is not None and row["given_at"] is not None:
+                _, before = given.get(row["deployment"], ("", 0))
+                given[row["deployment"]] = wanted.digest, max(before, row["given_at"])
             continue
         if not fits(wanted.effective.values):
             too_large += 1
             continue
         found.setdefault(wanted.digest, (wanted.content, []))[1].append(row["id"])
-    return Needing(found, too_large)
+    return Needing(found, too_large, given)
 
 
 def _has(row: Row) -> str | None:
@@ -171,5 +176,7 @@ async def owe(
     tx: Tx, services: Services, tenant: str, new: Shared, devices: Sequence[str], digest_: str, now: int
 ) -> None:
     """Give devices a deployment with what is wanted of them; `digest_` tells it."""
-    await fleets.owe(tx, services, tenant, new, devices, now)
+    replaced = await fleets.owe(tx, services, tenant, new, devices, now)
+    if replaced:
+        await rollout_store.carry_on(tx, replaced, new.id, digest_)
     await layer_store.set_deployed(tx, devices, new.id, digest_, now)

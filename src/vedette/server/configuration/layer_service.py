@@ -18,7 +18,7 @@ from vedette.server.caller import Caller
 from vedette.server.configuration import layer_store, rollouts, rules, service
 from vedette.server.configuration.effective import MAX_CHAIN, own_said, said
 from vedette.server.configuration.layers import DEVICE, GROUP, TENANT, Change, Layer, Level, Said, changes, merge
-from vedette.server.configuration.waves import EVERYBODY, Parameters
+from vedette.server.configuration.waves import AT_ONCE, EVERYBODY, Parameters
 from vedette.server.db import Row, Tx, UserScope
 from vedette.server.devices.inventory import check_group
 from vedette.server.listing import Listing
@@ -143,7 +143,8 @@ async def layers(services: Services, caller: Caller, limit: int, offset: int) ->
         found = []
         for row in rows:
             which = Which(GROUP, row["group_name"]) if row["group_name"] else Which(TENANT)
-            newest = _version(which, row)
+            rollout = None if row["rollout"] is None else (row["rollout"], row["state"])
+            newest = _version(which, row, rollout=rollout)
             if which.level == TENANT:
                 newest = await _as_seen(tx, caller.scope, newest)
             devices = sum(counts.values()) if which.level == TENANT else counts.get(which.name, 0)
@@ -167,6 +168,11 @@ async def layer(services: Services, caller: Caller, which: Which) -> Version:
         return await _as_seen(tx, caller.scope, await _of_many(tx, which))
 
     return await services.db.read(caller.scope, work)
+
+
+async def current_in(tx: Tx, which: Which) -> Version:
+    """What a layer says now, in a transaction. Raises NotFound: no such device."""
+    return await (_of_device if which.level == DEVICE else _of_many)(tx, which)
 
 
 async def _of_many(tx: Tx, which: Which) -> Version:
@@ -267,8 +273,6 @@ async def _stored(tx: Tx, which: Which, number: int) -> Row:
 
 def _version(which: Which, row: Row, before: Row | None = None, *, rollout: tuple[str, str] | None = None) -> Version:
     values = said(row["content"])
-    if rollout is None and row.get("rollout") is not None:
-        rollout = row["rollout"], row["state"]
     return Version(
         which=which,
         number=row["number"],
@@ -302,17 +306,15 @@ async def save(services: Services, caller: Caller, which: Which, edit: Edit) -> 
 
 async def save_in(tx: Tx, services: Services, caller: Caller, which: Which, edit: Edit) -> Saved:
     """As `save`, in a transaction; the caller may change this layer."""
-    current = await _of_device(tx, which) if which.level == DEVICE else await _of_many(tx, which)
+    current = await current_in(tx, which)
     if edit.expected is not None and edit.expected != current.number:
         raise Changed(f"{which} has version {current.number} by now, not {edit.expected}; read it again")
     values = edit.make(current.said)
-    rules.check(values)
+    await check(tx, which, values)
     if dict(values) == dict(current.said):
         return Saved(version=current.number, changed=False)
     if which.level == DEVICE:
         return await _save_of_device(tx, services, caller, which, edit, values)
-    outer = [] if which.level == TENANT else [(await _of_many(tx, Which(TENANT))).said]
-    rules.check_whole(merge(*(Layer(TENANT, 0, each) for each in [*outer, values])).values)
     if current.number == 0 and await layer_store.count(tx) >= MAX_LAYERS:
         raise Conflict(f"a tenant has at most {MAX_LAYERS} layers of configuration")
     steps = await layer_store.reached(tx, which.group, MAX_CHAIN)
@@ -334,6 +336,14 @@ async def save_in(tx: Tx, services: Services, caller: Caller, which: Which, edit
     await audit.record(tx, services, caller, "set_configuration", thing, change)
     rollout = await rollouts.start(tx, services, caller, which.group, number, edit.parameters, edit.comment)
     return Saved(version=number, changed=True, rollout=rollout)
+
+
+async def check(tx: Tx, which: Which, values: Said) -> None:
+    """Refuse what a layer may not say, by itself or with the tenant's around it. Raises Invalid, with all reasons."""
+    rules.check(values)
+    if which.level != DEVICE:
+        outer = [] if which.level == TENANT else [(await _of_many(tx, Which(TENANT))).said]
+        rules.check_whole(merge(*(Layer(TENANT, 0, each) for each in [*outer, values])).values)
 
 
 async def _save_of_device(tx: Tx, services: Services, caller: Caller, which: Which, edit: Edit, values: Said) -> Saved:
@@ -367,5 +377,33 @@ async def revert(services: Services, caller: Caller, which: Which, number: int, 
             reverted_to=number,
         )
         return await save_in(tx, services, caller, which, new)
+
+    return await services.db.write(caller.scope, work)
+
+
+async def roll_back(services: Services, caller: Caller, rollout_id: str, comment: str) -> Saved:
+    """End a rollout, and make a version with what its layer said before: those who have got something get that at once.
+
+    Raises:
+        NotFound, Denied: as `rollouts.pause`.
+        Conflict: its layer has been changed since.
+    """
+    rules.check_comment(comment)
+
+    async def work(tx: Tx) -> Saved:
+        row = await rollouts.changeable(tx, caller, rollout_id, rollouts.CAN_BE_ROLLED_BACK)
+        which = Which(GROUP, row["group_name"]) if row["group_name"] else Which(TENANT)
+        current = await _of_many(tx, which)
+        if current.number != row["version"]:
+            raise Conflict(f"{which} has been changed since; take the version back that you want")
+        before = await layer_store.version(tx, which.group, current.number - 1)
+        await rollouts.end(tx, services, caller, row, rollouts.ROLLED_BACK, comment)
+        edit = Edit(
+            make=replaced({} if before is None else said(before["content"])),
+            comment=comment or f"rollout of version {current.number} rolled back",
+            parameters=AT_ONCE,
+            reverted_to=current.number - 1,
+        )
+        return await save_in(tx, services, caller, which, edit)
 
     return await services.db.write(caller.scope, work)

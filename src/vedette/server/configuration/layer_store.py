@@ -125,7 +125,8 @@ async def contents(tx: Tx, group: str, numbers: Sequence[int]) -> dict[int, str]
 _DEVICE: Final = (
     "SELECT device.id, device.group_name, device.status, device_configuration.configured, device_configuration.absent,"
     " device_configuration.version, device_configuration.deployed, device_configuration.deployment,"
-    " device_deployment.status AS deployment_status, deployment.held FROM device"
+    " device_deployment.status AS deployment_status, device_deployment.created_at AS given_at, deployment.held"
+    " FROM device"
     " LEFT JOIN device_configuration ON device_configuration.tenant = device.tenant"
     " AND device_configuration.device = device.id"
     " LEFT JOIN device_deployment ON device_deployment.tenant = device.tenant AND device_deployment.device = device.id"

@@ -176,6 +176,9 @@ async def _handed_out(tx: Tx, services: Services, seen: Row, devices: Sequence[s
         if deployment is None:
             await rollout_store.add_deployment(tx, row["id"], row["wave"], digest, new.id)
         await effective.owe(tx, services, row["tenant"], new, those, digest, now)
+    for deployment, (digest, given_at) in needing.given.items():
+        if given_at >= row["created_at"]:  # another change was faster, and carried this one
+            await rollout_store.add_deployment(tx, row["id"], row["wave"], digest, deployment)
     waves = rollouts.waves_of(row)
     if handed_to is None:
         waves[row["wave"] - 1] = replace(waves[row["wave"] - 1], state=SOAKING, handed_out_at=now)

@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - only constants of this file become part of a statement; values are parameters
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from vedette.server.db import Row, Tx
@@ -114,10 +114,10 @@ _CHANGING: Final = frozenset(
 
 
 async def deployment(tx: Tx, rollout: str, wave: int, content_hash: str) -> str | None:
-    """The deployment that carries this content in this wave."""
+    """A deployment that carries this content in this wave."""
     found: str | None = await tx.value(
         "SELECT deployment FROM rollout_deployment WHERE tenant = :tenant AND rollout = :of AND wave = :wave"
-        " AND content_hash = :hash",
+        " AND content_hash = :hash ORDER BY deployment LIMIT 1",
         of=rollout, wave=wave, hash=content_hash,
     )  # fmt: skip
     return found
@@ -126,8 +126,22 @@ async def deployment(tx: Tx, rollout: str, wave: int, content_hash: str) -> str 
 async def add_deployment(tx: Tx, rollout: str, wave: int, content_hash: str, deployment: str) -> None:
     await tx.execute(
         "INSERT INTO rollout_deployment (tenant, rollout, wave, content_hash, deployment)"
-        " VALUES (:tenant, :of, :wave, :hash, :deployment)",
+        " VALUES (:tenant, :of, :wave, :hash, :deployment) ON CONFLICT (tenant, rollout, deployment) DO NOTHING",
         of=rollout, wave=wave, hash=content_hash, deployment=deployment,
+    )  # fmt: skip
+
+
+async def carry_on(tx: Tx, replaced: Collection[str], deployment: str, content_hash: str) -> None:
+    """What these deployments carried that were called off for another one, that one carries from now on."""
+    await tx.execute(
+        "INSERT INTO rollout_deployment (tenant, rollout, wave, content_hash, deployment)"
+        " SELECT rollout_deployment.tenant, rollout_deployment.rollout, min(rollout_deployment.wave),"
+        " CAST(:hash AS text), CAST(:deployment AS text) FROM rollout_deployment"
+        " JOIN rollout ON rollout.tenant = rollout_deployment.tenant AND rollout.id = rollout_deployment.rollout"
+        " WHERE rollout_deployment.tenant = :tenant AND rollout_deployment.deployment IN {each:replaced}"
+        f" AND rollout.state IN {OPEN} GROUP BY rollout_deployment.tenant, rollout_deployment.rollout"
+        " ON CONFLICT (tenant, rollout, deployment) DO NOTHING",
+        replaced=json.dumps(list(replaced)), deployment=deployment, hash=content_hash,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from vedette.server.access.permissions import FORBIDDEN, Call
 from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.configuration import rollout_store, rules
-from vedette.server.configuration.waves import Parameters, Tally
+from vedette.server.configuration.waves import NOBODY, Parameters, Tally
 from vedette.server.db import Row, Tx, UserScope
 from vedette.server.deployments import fleets
 from vedette.server.deployments.values import (
@@ -45,6 +45,7 @@ SUPERSEDED: Final = "superseded"
 FINISHED: Final = "finished"
 STATES: Final = (RUNNING, PAUSED, HALTED, ABORTED_STATE, ROLLED_BACK, SUPERSEDED, FINISHED)
 OPEN: Final = (RUNNING, PAUSED, HALTED)
+CAN_BE_ROLLED_BACK: Final = (*OPEN, ABORTED_STATE, FINISHED)
 
 TO_COME: Final = "waiting"
 HANDING_OUT: Final = "handing_out"
@@ -74,7 +75,7 @@ class Counts:
     active: int = 0
     success: int = 0
     failure: int = 0
-    aborted: int = 0
+    aborted: int = 0  # called off, often for something newer; not among `devices`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +187,7 @@ def _seen(scope: UserScope, row: Row | None) -> Row:
 
 async def _whole(tx: Tx, services: Services, row: Row) -> Rollout:
     deployments = await rollout_store.deployments(tx, row["id"])
-    waves = waves_of(row)
+    waves = waves_of(row) or [Wave(last=NOBODY, planned=0)] * len(parameters_of(row).waves)
     numbers = await fleets.numbers(tx, list(deployments))
     offline = await fleets.offline(tx, list(deployments))
     counts = [
@@ -225,12 +226,12 @@ def _waiting_for(row: Row, waves: Sequence[Wave], counts: Sequence[Counts]) -> s
         return "somebody to resume it, or to roll it back"
     if row["state"] != RUNNING:
         return "deployments to be called off" if row["cleaning"] else ""
-    if not waves or row["wave"] == 0:
+    if row["wave"] == 0:
         return "the first wave to begin"
     if waves[row["wave"] - 1].state == HANDING_OUT:
         return f"deployments of wave {row['wave']} to be made"
     parameters, now = parameters_of(row), counts[row["wave"] - 1]
-    if now.devices and not now.success:
+    if now.devices and not now.success and row["wave"] < len(waves):
         return f"the first device of wave {row['wave']} to succeed"
     return f"wave {row['wave']} to soak for {parameters.soak_s} s, and its devices to end what they are at"
 
@@ -253,17 +254,17 @@ def counted(numbers: Sequence[Mapping[str, int]]) -> Counts:
         "success": total.pop(SUCCESS, 0) + total.pop(ALREADY_INSTALLED, 0),
         "failure": total.pop(FAILURE, 0),
         "pending": total.pop(PENDING, 0),
-        "aborted": sum(total.pop(each, 0) for each in (ABORTED, *ENDS)),
     }
+    aborted = sum(total.pop(each, 0) for each in (ABORTED, *ENDS))
     active = sum(total.values())
-    return Counts(devices=sum(ended.values()) + active, active=active, **ended)
+    return Counts(devices=sum(ended.values()) + active, active=active, aborted=aborted, **ended)
 
 
 async def tally(tx: Tx, services: Services, row: Row, deployments: Sequence[str]) -> Tally:
     """What there is to judge a rollout by."""
     now = counted(list((await fleets.numbers(tx, deployments)).values()))
     return Tally(
-        given=now.devices - now.aborted,
+        given=now.devices,
         ended=now.success + now.failure,
         failures=now.failure,
         alerting=await alerting(tx, services, row, deployments),

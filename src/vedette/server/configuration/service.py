@@ -35,10 +35,12 @@ class Configuration:
     """The record of one device."""
 
     device: str
+    group: str | None
     configured: Values  # what its own layer says
     effective: Effective  # as people want it, all layers together
     reported: Values  # as the device has taken it up
     deployment: str | None  # the last one that was made of it
+    deployment_status: str | None  # what has become of that
     updated_at: datetime
     reported_at: datetime | None  # None: the device has never reported
 
@@ -284,10 +286,12 @@ def _with_record(row: Row | None) -> Row:
 def _configuration(device_id: str, row: Row, effective: Effective) -> Configuration:
     return Configuration(
         device=device_id,
+        group=row["group_name"],
         configured=_values(row["configured"]),
         effective=effective,
         reported=_values(row["reported"]),
         deployment=row["deployment"],
+        deployment_status=row["deployment_status"],
         updated_at=_updated_at(row),
         reported_at=datetime_of(row["reported_at"]),
     )

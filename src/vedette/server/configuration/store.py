@@ -9,7 +9,7 @@ from vedette.server.db import Row, Tx
 _COLUMNS: Final = (
     "device_configuration.configured, device_configuration.reported, device_configuration.deployment,"
     " device_configuration.updated_at, device_configuration.reported_at, device_configuration.absent,"
-    " device_configuration.version"
+    " device_configuration.version, device_deployment.status AS deployment_status"
 )
 
 # --- devices ---------------------------------------------------------------------------------------------------------
@@ -39,7 +39,11 @@ async def of_device(tx: Tx, device: str) -> Row | None:
         f"SELECT device.id, device.status, device.group_name, device.identity, device.created_at, {_COLUMNS}"
         " FROM device"
         " LEFT JOIN device_configuration ON device_configuration.tenant = device.tenant"
-        " AND device_configuration.device = device.id WHERE {visible} AND device.id = :id",
+        " AND device_configuration.device = device.id"
+        " LEFT JOIN device_deployment ON device_deployment.tenant = device.tenant"
+        " AND device_deployment.device = device.id"
+        " AND device_deployment.deployment = device_configuration.deployment"
+        " WHERE {visible} AND device.id = :id",
         id=device,
     )
 

@@ -61,16 +61,17 @@ CREATE TABLE rollout (
 CREATE INDEX rollout_by_age ON rollout (tenant, created_at, id);
 CREATE INDEX rollout_due ON rollout (look_at) WHERE look_at IS NOT NULL;
 
--- The deployments that carry it: one for each wave and content.
+-- The deployments that carry it: one for each wave and content; and those of other changes that carry it too.
 CREATE TABLE rollout_deployment (
     tenant TEXT NOT NULL,
     rollout TEXT NOT NULL,
     wave BIGINT NOT NULL,
     content_hash TEXT NOT NULL,
     deployment TEXT NOT NULL,
-    PRIMARY KEY (tenant, rollout, wave, content_hash),
+    PRIMARY KEY (tenant, rollout, deployment),
     FOREIGN KEY (tenant, rollout) REFERENCES rollout (tenant, id) ON DELETE CASCADE
 );
+CREATE INDEX rollout_deployment_by_deployment ON rollout_deployment (tenant, deployment);
 -- 1: devices that have not begun do not begin.
 ALTER TABLE deployment ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 DROP INDEX device_deployment_by_deployment;

@@ -10,7 +10,7 @@ MAX_DEVICES: Final = 10_000
 CLOCKS: Final = 60 * 1_000_000  # by so much the clock of a device may be behind; microseconds
 
 
-async def since(tx: Tx, begun: int) -> Mapping[str, int]:
+async def problems_since(tx: Tx, begun: int) -> Mapping[str, int]:
     """Devices with an open problem that began after `begun`, and when the server heard of the last of these
     (microseconds); some of them, where they are very many."""
     rows = await store.begun_since(tx, begun - CLOCKS, begun, MAX_DEVICES)
