@@ -77,7 +77,7 @@ class FakeServer:
                 self.wfile.write(reply.body)
                 self.close_connection = reply.close_after
 
-            do_POST = do_PATCH = do_GET = handle_any  # noqa: N815
+            do_POST = do_PATCH = do_GET = do_PUT = handle_any  # noqa: N815
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass

@@ -77,9 +77,9 @@ def _told(paths: Paths, found: Deployment, result: str, outcome: Outcome) -> Non
     if result == SUCCESS:
         log.info(f"{found.artifact} is applied")
     elif error:
-        log.error(f"{found.artifact} cannot be applied, and everything is as before: {error}")
+        log.error(f"{found.artifact} cannot be applied: {error}")
     if not outcome.consistent:
-        log.error(f"{found.artifact}: not everything could be brought back")
+        log.error(f"{found.artifact}: not everything could be brought back, see the log of the deployment")
 
 
 def _clean(paths: Paths, outcome: Outcome) -> tuple[tuple[str, str, str], ...]:

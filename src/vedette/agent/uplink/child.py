@@ -15,7 +15,7 @@ from vedette.agent.store import Store, boot_id
 from vedette.agent.uplink import auth, deliver, deployments, reports, transport
 from vedette.agent.uplink.api import Api
 from vedette.agent.uplink.auth import Token
-from vedette.agent.uplink.backoff import EAGER_ASKS, Draw, NotAccepted, TryLater, delay_s, pending_s
+from vedette.agent.uplink.backoff import EAGER_ASKS, SHORTEST_S, Draw, NotAccepted, TryLater, delay_s, pending_s
 from vedette.agent.uplink.deployments import Deployments, are_ours
 from vedette.agent.uplink.terms import Terms
 from vedette.clock import Clock
@@ -193,7 +193,7 @@ class Child:
             if self.ask_in_s is None or self.ask_in_s > LINGER_S:
                 if not self._bell.rings(LINGER_S) and not self._fetch(api):
                     return
-            elif not self._bell.rings(self.ask_in_s) and self._bell.finished():
+            elif not self._bell.rings(max(self.ask_in_s, SHORTEST_S)) and self._bell.finished():
                 return
 
     def _pass(self, api: Api, alerts: deliver.Alerts, report: reports.Reports, tasks: Deployments | None) -> bool:
@@ -208,7 +208,7 @@ class Child:
             spoke |= self._report(report.send)
         if tasks is not None and not self._bell.finished():
             beside = spoke
-            spoke |= self._report(lambda: tasks.step(beside=beside))
+            spoke |= self._report(lambda: tasks.step(beside=beside), tasks.put_off)
         spoke |= self._fetch(api)
         if spoke:
             self._set(FAILURES, "0")
@@ -226,7 +226,7 @@ class Child:
         feed = Feed(self._paths.state_dir, self._store, api, self._clock, boot_id(), log.warn)
         return self._report(lambda: feed.fetch(self._bell.waits))
 
-    def _report(self, send: Callable[[], bool]) -> bool:
+    def _report(self, send: Callable[[], bool], leave: Callable[[], None] = lambda: None) -> bool:
         try:
             spoke = send()
         except TryLater as trouble:
@@ -234,6 +234,7 @@ class Child:
             if general or self._count(REPORT_FAILURES) <= REPORT_TRIES:
                 raise
             log.warn(f"{trouble}; left for the next occasion")
+            leave()
             return True
         if spoke:
             self._set(REPORT_FAILURES, "0")

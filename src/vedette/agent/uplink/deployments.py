@@ -94,6 +94,10 @@ class Deployments:
             return 0.0
         return max(0.0, float(asked) + self._wait_s - self._clock.elapsed())
 
+    def put_off(self) -> None:
+        """Leave the server alone for the interval."""
+        self._store.set_meta(ASKED, f"{boot_id()} {self._clock.elapsed()}")
+
     def step(self, *, beside: bool) -> bool:
         """Do what is to be done now. True when the server was spoken to. `beside`: it is being spoken to anyway.
 
@@ -121,7 +125,7 @@ class Deployments:
         if due_s > 0 and not (beside and self._wait_s - due_s >= min(BESIDE_S, self._every_s)):
             return False
         asked = self._next()
-        self._store.set_meta(ASKED, f"{boot_id()} {self._clock.elapsed()}")
+        self.put_off()
         if asked is not None:
             self._take(asked)
         return True
@@ -242,7 +246,7 @@ class Deployments:
             return False
         status = "rebooting" if self._will_reboot else "pause_before_rebooting"
         answer = self._say(found, status)
-        self._store.set_meta(ASKED, f"{boot_id()} {self._clock.elapsed()}")
+        self.put_off()
         if answer.status == 409:
             self._called_off(found)
             return True

@@ -4,7 +4,8 @@ Each child would otherwise read and parse that file anew, which takes a fifth of
 """
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vedette.agent.metakeys import TERMS
 from vedette.agent.paths import Paths
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from vedette.agent.settings import Settings
 
 
-class Terms(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Terms:
     """The settings of the same names; times are seconds."""
 
     alert_url: str
@@ -29,12 +31,12 @@ class Terms(NamedTuple):
 
 def of(settings: "Settings") -> Terms:
     """What of `settings` concerns the uplink."""
-    return Terms(*(getattr(settings, name) for name in Terms._fields))
+    return Terms(*(getattr(settings, name) for name in Terms.__match_args__))
 
 
 def hand_over(store: Store, settings: "Settings") -> None:
     """For the daemon: what the next child goes by."""
-    text = json.dumps(of(settings))
+    text = json.dumps([getattr(settings, name) for name in Terms.__match_args__])
     if store.meta(TERMS) != text:  # a write costs a flush to the disk
         store.set_meta(TERMS, text)
 
