@@ -24,6 +24,7 @@ from vedette.server.access import (
 )
 from vedette.server.access import pages as access_pages
 from vedette.server.alerts import api as alerts_api
+from vedette.server.alerts import inbox_api, inbox_pages
 from vedette.server.alerts import internal_api as alerts_internal_api
 from vedette.server.alerts import pages as alerts_pages
 from vedette.server.audit import api as audit_api
@@ -110,6 +111,7 @@ def routes() -> list[BaseRoute]:
         *rollout_api.ROUTES,
         *feed_api.ROUTES,
         *alerts_api.ROUTES,
+        *inbox_api.ROUTES,
         *notify_api.ROUTES,
         *access_pages.ROUTES,
         *password_pages.ROUTES,
@@ -117,6 +119,7 @@ def routes() -> list[BaseRoute]:
         *devices_pages.ROUTES,
         *configuration_pages.ROUTES,
         *alerts_pages.ROUTES,
+        *inbox_pages.ROUTES,
         *notify_pages.ROUTES,
         *assets.ROUTES,
         *live.ROUTES,

@@ -46,21 +46,10 @@ def _open(context: Context, device: str | None) -> Iterator[Any]:
     if device is not None:
         yield from context.listed(path(MONITOR + "/devices/{}/alerts/latest", device), _times(context), size=PAGE)
         return
-    wanted = {
-        "filters": [{"scope": "monitor", "attribute": "alerts", "type": "$eq", "value": True}],
-        "attributes": [{"scope": "monitor", "attribute": "alerts"}],
-    }
-    left = context.options.limit
-    for each in context.listed(references.SEARCH, body=wanted):
-        where = path(MONITOR + "/devices/{}/alerts/latest", each["id"])
-        try:
-            found = context.client.pages(where, _times(context), limit=left, size=PAGE).items
-        except NotFound:
-            continue  # gone since it was found
-        yield from found
-        left = None if left is None else left - len(found)
-        if left == 0:
-            return
+    if context.options.after or context.options.before:
+        raise Usage("--after and --before go with --device")
+    for each in context.listed(OURS + "/problems", size=PAGE):
+        yield {"id": each["alert_id"], **each}
 
 
 def show(context: Context) -> None:

@@ -21,6 +21,7 @@ ANYBODY: Final[Call] = ("", "")  # who has logged in, whatever he may do; reache
 EVERYTHING: Final[Call] = ("any", "everything")
 SEE_DEVICES: Final[Call] = ("GET", "/api/management/v1/inventory/devices")
 SEE_ALERTS: Final[Call] = ("GET", "/api/management/v1/devicemonitor/devices")
+SEE_PROBLEMS: Final[Call] = ("GET", "/api/management/v1/vedette/problems")
 MANAGE_DEVICES: Final[Call] = ("PUT", "/api/management/v2/devauth/devices/")
 SEE_CONFIGURATION: Final[Call] = ("GET", "/api/management/v1/deviceconfig/configurations/device/")
 STOP_DEPLOYMENTS: Final[Call] = ("PUT", "/api/management/v1/deployments/deployments/")

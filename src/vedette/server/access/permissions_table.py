@@ -75,6 +75,7 @@ PERMISSION_SETS: Final[Mapping[str, PermissionSet]] = {
             ("GET", f"{_V}/(deployments|devauth|inventory|deviceconfig|devicemonitor)/"),
             ("GET", f"{_V}/deviceconnect/devices/[^/]+$"),
             ("GET", "v1/vedette/devices/"),  # ours: completeness, who was told
+            ("GET", "v1/vedette/problems$"),  # ours: what is open on all of them
             ("GET", "v1/vedette/configuration/"),  # ours: layers of configurations, and how they reach devices
             scopes=_GROUPS,
             action="VIEW_DEVICE",

@@ -64,7 +64,7 @@ async def find(tx: Tx, where: Where, cut: Cut, *, everything: bool) -> tuple[lis
         f" ORDER BY {cut.order} LIMIT :limit OFFSET :offset",
         **params, **cut.params, limit=cut.limit, offset=cut.offset,
     )  # fmt: skip
-    return await _whole(tx, [row["id"] for row in rows]), total
+    return await whole(tx, [row["id"] for row in rows]), total
 
 
 async def count(tx: Tx, status: str | None) -> int:
@@ -125,7 +125,7 @@ async def _have(tx: Tx, seek: Seek, params: Mapping[str, object]) -> int:
     return found
 
 
-async def _whole(tx: Tx, ids: Sequence[str]) -> list[Row]:
+async def whole(tx: Tx, ids: Sequence[str]) -> list[Row]:
     """These devices, in this order."""
     if not ids:
         return []

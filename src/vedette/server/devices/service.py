@@ -88,6 +88,12 @@ def _by_device(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return found
 
 
+async def summaries(tx: Tx, ids: Iterable[str]) -> Mapping[str, DeviceSummary]:
+    """Devices by id, in the transaction of somebody who has found something of them; those not visible are left out."""
+    rows = await search_store.whole(tx, sorted(ids))
+    return {row["id"]: DeviceSummary(**_summary(row)) for row in rows}
+
+
 async def count(services: Services, scope: UserScope, status: str | None) -> int:
     return await services.db.read(scope, search_store.count, status)
 
