@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "vedette.clock": (),
     "vedette.model": ("vedette.errors",),
     "vedette.wire": ("vedette.errors", "vedette.model", "msgspec"),
-    "vedette.agent": (*SHARED, "vedette.__version__", "cryptography", "hyperscan", "jeepney", "pcre2"),
+    "vedette.agent": (*SHARED, "vedette.__version__", "cryptography", "hyperscan", "jeepney", "pcre2", "yaml"),
     "vedette.server": (
         *SHARED, "vedette.__version__", "aiosmtplib", "argon2", "asyncpg", "cryptography", "httptools", "jinja2",
         "joserfc", "markupsafe", "msgspec", "pcre2", "pyotp", "segno", "starlette", "uvicorn", "uvloop",
@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 SLICES = ("db", "audit", "access", "devices", "feed", "deployments", "configuration", "alerts", "notify")
 # Modules that stay in the memory of an idle device; the rest is imported by short-lived children.
 RESIDENT_ROOT = "vedette.agent.__main__"
-NEVER_RESIDENT = ("ssl", "http", "asyncio", "cryptography", "msgspec", "argparse", "urllib.request", "hyperscan")
+NEVER_RESIDENT = ("ssl", "http", "asyncio", "cryptography", "msgspec", "argparse", "urllib.request", "hyperscan", "yaml")
 
 
 def module_name(path: Path) -> str:
