@@ -177,6 +177,17 @@ def _accept(paths: Paths, arguments: list[str]) -> None:
         raise _Usage(f"{PROGRAM} accept {wrong}") from None
 
 
+def _import(paths: Paths, arguments: list[str]) -> int:
+    from vedette.agent import control_import
+
+    try:
+        text, made = control_import.run(paths, arguments, _refuse_servers)
+    except control_import.Wrong as wrong:
+        raise _Usage(f"{PROGRAM} import {wrong}") from None
+    print(text, end="")
+    return 0 if made else 1
+
+
 def _help(_paths: Paths, arguments: list[str]) -> None:
     if not arguments:
         print(f"{PROGRAM} - the checks of this device\n")
@@ -338,6 +349,29 @@ once. Where a finding has a content, as a file has, that content is accepted: wh
 changes again it is a finding again. Without KEY: prints what is accepted.
 
   mender-monitorctl accept ports security "tcp 0.0.0.0:8080"
+""",
+    ),
+    "import": _Command(
+        _import,
+        "fail2ban|sigma FILE|DIRECTORY [--log FILE] [--name NAME] [--enable] [--dry-run] [--json]",
+        "make checks of logs from rules of fail2ban or Sigma",
+        """
+fail2ban    a filter, a file of jails, or a directory of filters; /etc/fail2ban: what is
+            enabled there
+sigma       a rule (YAML), or a directory of rules, for Linux
+--log FILE  the log, or "@" and a command, in place of where such lines usually are
+--name NAME of the check; of several, NAME- stands before the name of each
+--enable    switch the checks on
+--dry-run   only tell what would be made
+--json      everything, for programs
+
+Each rule is told to be exact; approximated, and what the check does otherwise; or refused,
+and why. What was imported is made anew when it is imported again; a check of the same name
+that comes from elsewhere is left alone. Nothing that a rule names is run. Exit status 1:
+there is not one rule that a check could be made from.
+
+  mender-monitorctl import fail2ban /etc/fail2ban/filter.d/sshd.conf --log /var/log/auth.log
+  mender-monitorctl import sigma rules/linux --dry-run
 """,
     ),
     "apply-config": _Command(
