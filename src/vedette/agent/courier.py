@@ -21,6 +21,8 @@ from vedette.errors import Unavailable
 CRASH_WAIT_S: Final = 5.0
 """After a child that failed, or that left at once with things still owed."""
 MAX_OUTPUT: Final = 64 * 1024
+LATER: Final = ("calendar", "random", "ssl")
+"""What only comes along with `http.client`, and is seldom used."""
 
 
 class Courier:
@@ -91,7 +93,7 @@ class Courier:
                 self._told_missing = True
             return
         self._told_missing = False
-        args = bootstrap.arguments("vedette.agent.uplink", later=("calendar", "random", "ssl"))  # ssl: seldom needed
+        args = bootstrap.arguments("vedette.agent.uplink", later=LATER)
         if self._paths.root is not None:
             args += ["--root", str(self._paths.root)]
         self._output, self._again = b"", False

@@ -1,12 +1,12 @@
 """What the daemon hands over to its child, and how the child starts."""
 
-import os
 import subprocess
 import sys
 
 from sandbox_device import Device
 
-from vedette.agent.courier import BOOT
+from vedette.agent import bootstrap
+from vedette.agent.courier import LATER
 from vedette.agent.metakeys import TERMS
 from vedette.agent.settings import Settings
 from vedette.agent.uplink import terms
@@ -35,10 +35,9 @@ def test_without_a_daemon_or_of_another_version_the_file_counts(device: Device) 
 
 def test_the_child_starts_with_little() -> None:
     """What it imports is the time from a log line to the server. It runs as the daemon starts it: isolated, no site."""
-    look = BOOT.format(separator=os.pathsep).replace("sys.exit(main())", "print(*sys.modules)")
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", look, os.pathsep.join(sys.path)], capture_output=True, text=True, check=True
-    )
+    *options, code, path = bootstrap.arguments("vedette.agent.uplink", later=LATER)
+    look = code.replace("sys.exit(main())", "print(*sys.modules)")
+    done = subprocess.run([sys.executable, *options, look, path], capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
     assert "vedette.agent.uplink.child" in loaded
     assert not [name for name in NEVER_AT_START if name in loaded]

@@ -12,16 +12,16 @@ from vedette.agent.menderconf import MenderConf
 from vedette.agent.metakeys import CONFIG_SENT
 from vedette.agent.paths import Paths
 from vedette.agent.store import Store, boot_id
-from vedette.agent.uplink import auth, deliver, deployments, reports, transport
+from vedette.agent.uplink import auth, deliver, reports, transport
 from vedette.agent.uplink.api import Api
 from vedette.agent.uplink.auth import Token
 from vedette.agent.uplink.backoff import EAGER_ASKS, SHORTEST_S, Draw, NotAccepted, TryLater, delay_s, pending_s
-from vedette.agent.uplink.deployments import Deployments, are_ours
 from vedette.agent.uplink.terms import Terms
 from vedette.clock import Clock
 from vedette.errors import NotFound, VedetteError
 
 if TYPE_CHECKING:
+    from vedette.agent.uplink.deployments import Deployments
     from vedette.agent.uplink.mender_client import MenderClient
 
 LINGER_S = 10.0  # a burst of alerts costs one start
@@ -95,6 +95,7 @@ class Child:
         self._store, self._paths, self._terms = store, paths, terms
         self._clock, self._bell, self._draw = clock, bell, draw
         self._on_apply = on_apply  # there is a configuration to be applied
+        self._deployments: Deployments | None = None
         self.ask_in_s: float | None = None  # after `run`: when the server is to be asked for deployments again
 
     def run(self) -> float | None:
@@ -178,16 +179,11 @@ class Child:
         api = Api(line, tokens, authenticate)
         alerts = deliver.Alerts(self._store, api, path, log.warn)
         report = reports.Reports(self._store, api, self._clock, self._terms.confpush_interval, log.warn)
-        tasks = None
-        if client is None and are_ours(self._terms, self._paths):
-            tasks = Deployments(
-                self._store, api, conf, self._paths, self._terms, self._clock, self._draw, self._on_apply
-            )
         end = self._clock.elapsed() + LIFE_S
+        takes = conf if client is None and self._terms.config_deployments != "off" else None
         spoke = False
         while True:
-            spoke |= self._pass(api, alerts, report, tasks)
-            self.ask_in_s = tasks.ask_in_s() if tasks is not None else None
+            spoke |= self._pass(api, alerts, report, takes)
             if not spoke or self._clock.elapsed() > end:
                 return
             if self.ask_in_s is None or self.ask_in_s > LINGER_S:
@@ -196,8 +192,8 @@ class Child:
             elif not self._bell.rings(max(self.ask_in_s, SHORTEST_S)) and self._bell.finished():
                 return
 
-    def _pass(self, api: Api, alerts: deliver.Alerts, report: reports.Reports, tasks: Deployments | None) -> bool:
-        """All that is due now, alerts first. True when the server was spoken to."""
+    def _pass(self, api: Api, alerts: deliver.Alerts, report: reports.Reports, takes: MenderConf | None) -> bool:
+        """All that is due now, alerts first. True when the server was spoken to. `takes`: it may have deployments."""
         spoke = False
         if self._store.meta(ACCEPTED) != "1":
             api.token()
@@ -206,15 +202,29 @@ class Child:
         spoke |= alerts.deliver(self._bell.finished)
         if not self._bell.finished():
             spoke |= self._report(report.send)
-        if tasks is not None and not self._bell.finished():
-            beside = spoke
-            spoke |= self._report(lambda: tasks.step(beside=beside), tasks.put_off)
+        if takes is not None and not self._bell.finished():
+            spoke |= self._configure(api, takes, beside=spoke)
         spoke |= self._fetch(api)
         if spoke:
             self._set(FAILURES, "0")
             if self._store.meta(COMPLAINT):
                 log.info("the server takes alerts and reports again")
                 self._set(COMPLAINT, "")
+        return spoke
+
+    def _configure(self, api: Api, conf: MenderConf, *, beside: bool) -> bool:
+        """What is due of deployments of a configuration. `beside`: the server is being spoken to anyway."""
+        from vedette.agent.uplink import deployments  # what an alert need not wait for
+
+        if not deployments.are_ours(self._terms, self._paths):
+            return False
+        if self._deployments is None:
+            self._deployments = deployments.Deployments(
+                self._store, api, conf, self._paths, self._terms, self._clock, self._draw, self._on_apply
+            )
+        tasks = self._deployments
+        spoke = self._report(lambda: tasks.step(beside=beside), tasks.put_off)
+        self.ask_in_s = tasks.ask_in_s()
         return spoke
 
     def _fetch(self, api: Api) -> bool:
@@ -258,6 +268,8 @@ class Child:
         if self._store.meta(BELONGING) != conf.belonging:
             for key in (ACCEPTED, ASKED, FAILURES, REPORT_FAILURES):
                 self._set(key, "0")
+            from vedette.agent.uplink import deployments
+
             told = (CONFIG_SENT, reports.CONFIG_SENT_AT, reports.INVENTORY_SENT, reports.GAPS_SENT)
             for key in (*told, *deployments.KEYS):
                 self._set(key, "")
