@@ -7,12 +7,13 @@ A timer of the wall clock that is far away and is cancelled when that clock jump
 timerfd since 3.13 only. Source: timerfd_create(2), TFD_TIMER_CANCEL_ON_SET.
 """
 
-import ctypes
 import os
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
-from vedette.agent import log
+from vedette.agent import libc, log
 from vedette.agent.loop import Loop
 
 _CLOCK_REALTIME: Final = 0
@@ -25,16 +26,17 @@ class ClockWatch:
 
     def __init__(self, loop: Loop, on_jump: Callable[[], None]) -> None:
         self._loop, self._on_jump = loop, on_jump
-        self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd: int | None = None
-        fd = self._libc.timerfd_create(_CLOCK_REALTIME, os.O_CLOEXEC | os.O_NONBLOCK)
-        if fd < 0 or not self._arm(fd):
-            log.warn(f"jumps of the clock are not told here: {os.strerror(ctypes.get_errno())}")
-            if fd >= 0:
-                os.close(fd)
+        try:
+            self._fd = libc.call("timerfd_create", _CLOCK_REALTIME, os.O_CLOEXEC | os.O_NONBLOCK)
+            self._arm(self._fd)
+        except OSError as exc:
+            log.warn(f"jumps of the clock are not told here: {exc.strerror}")
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
             return
-        self._fd = fd
-        loop.add_reader(fd, self._jumped)
+        loop.add_reader(self._fd, self._jumped)
 
     def close(self) -> None:
         if self._fd is not None:
@@ -42,9 +44,9 @@ class ClockWatch:
             os.close(self._fd)
             self._fd = None
 
-    def _arm(self, fd: int) -> bool:
-        when = (ctypes.c_long * 4)(0, 0, _FAR, 0)  # struct itimerspec: interval, value
-        return bool(self._libc.timerfd_settime(fd, _ABSOLUTE_AND_CANCELLED, when, None) == 0)
+    def _arm(self, fd: int) -> None:
+        when = struct.pack("llll", 0, 0, _FAR, 0)  # struct itimerspec: interval, value
+        libc.call("timerfd_settime", fd, _ABSOLUTE_AND_CANCELLED, when, None)
 
     def _jumped(self) -> None:
         assert self._fd is not None
@@ -53,7 +55,8 @@ class ClockWatch:
         except BlockingIOError:
             return
         except OSError:  # ECANCELED: this is what we wait for
-            self._arm(self._fd)
+            with suppress(OSError):
+                self._arm(self._fd)
             self._on_jump()
         else:  # the year 2038: nothing further to be told by this one
             self.close()

@@ -4,22 +4,23 @@
 needed only to write a docstring for a dataclass that has none. Here that import waits until somebody really asks.
 So it does where one small function is wanted of a module: `pathlib` wants one of `urllib.parse`, `uuid` one of
 `platform`. And `datetime` is written twice, in Python and in C; the first is read, thrown away, and leaves holes.
+
+Of `typing` (0.4 MB) a program that runs wants nothing but a few names for its annotations; of `pcre2` we use the
+library's functions, not the classes like those of `re` around them.
 """
 
 import gc
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
 
 class _Later(ModuleType):
     """Stands for a module until the first look at anything in it."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
         if sys.modules.get(self.__name__) is self:
@@ -27,16 +28,20 @@ class _Later(ModuleType):
         return getattr(import_module(self.__name__), name)
 
 
-def import_later(name: str, **ready: Callable[..., Any]) -> None:
-    """Let `import name` succeed at once and cost nothing until more of the module is used than what is `ready`."""
+def import_later(name: str, **ready: object) -> ModuleType | None:
+    """Let `import name` succeed at once and cost nothing until more of the module is used than what is `ready`.
+
+    Returns what stands for it; None when it is there already.
+    """
     if name in sys.modules:
-        return
+        return None
     module = sys.modules[name] = _Later(name)
-    for each, function in ready.items():
-        setattr(module, each, function)
+    for each, value in ready.items():
+        setattr(module, each, value)
     parent, _, child = name.rpartition(".")
     if parent:
         setattr(import_module(parent), child, module)
+    return module
 
 
 def settle() -> None:
@@ -47,13 +52,13 @@ def settle() -> None:
 
 def give_back() -> None:
     """Return freed memory to the system, where the C library can (glibc). Source: malloc_trim(3)."""
-    import ctypes  # what starts for a moment only does not come here
+    from vedette.agent import libc  # what starts for a moment only does not come here
 
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    with suppress(OSError):
+        libc.call("malloc_trim", 0)
 
 
-def _quote_from_bytes(*args: Any, **named: Any) -> Any:
+def _quote_from_bytes(*args: object, **named: object) -> object:
     sys.modules.pop("urllib.parse", None)
     return import_module("urllib.parse").quote_from_bytes(*args, **named)
 
@@ -66,8 +71,35 @@ def _use_c_datetime() -> None:
             sys.modules.setdefault("datetime", _datetime)
 
 
+class _Annotation:
+    """Any of `typing` that stands in annotations only."""
+
+    def __class_getitem__(cls, item: object) -> type:
+        return cls
+
+
+def _cast(type_: object, value: object) -> object:
+    return value
+
+
+def _use_pcre2_alone() -> None:
+    found = (finder.find_spec("pcre2", None) for finder in sys.meta_path)
+    spec = next((each for each in found if each is not None), None)
+    if spec is not None and (package := import_later("pcre2")) is not None:
+        package.__path__ = spec.submodule_search_locations or []
+        functions = import_module("pcre2._cy")
+        for name in ("LibraryError", "PatternError"):
+            setattr(package, name, getattr(functions, name))
+
+
+# `dataclasses` looks whether an annotation is a ClassVar, in either of its two forms.
+import_later(
+    "typing", Any=_Annotation, ClassVar=type("ClassVar", (_Annotation,), {}), Final=_Annotation, Protocol=_Annotation,
+    TypeGuard=_Annotation, TYPE_CHECKING=False, cast=_cast, _GenericAlias=_cast,
+)  # fmt: skip
 import_later("inspect")
 import_later("ipaddress")
 import_later("platform", system=lambda: os.uname().sysname)
 import_later("urllib.parse", quote_from_bytes=_quote_from_bytes)
 _use_c_datetime()
+_use_pcre2_alone()

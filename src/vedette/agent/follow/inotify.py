@@ -3,13 +3,13 @@
 Not `inotify_simple`: with `ctypes.util` and its subprocess machinery it costs 3 MB. Source: inotify(7), statfs(2).
 """
 
-import ctypes
 import os
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
-from vedette.agent import log
+from vedette.agent import libc, log
 from vedette.agent.follow.listing import Listings
 from vedette.agent.loop import Loop
 from vedette.errors import Unavailable
@@ -41,6 +41,7 @@ ENTRIES: Final = FILE | CLOSE_WRITE | CREATE | DELETE | MOVED_FROM | MOVED_TO
 """Everything that changes what a directory of small files says."""
 
 _EVENT: Final = struct.Struct("iIII")
+_LONG: Final = struct.calcsize("l")
 _READ_BYTES: Final = 64 * 1024
 
 # Where changes can come from another machine, or from the kernel itself: statfs(2), linux/magic.h.
@@ -71,9 +72,8 @@ class Inotify:
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
-        self._libc = ctypes.CDLL(None, use_errno=True)
         try:
-            self._fd = self._call(self._libc.inotify_init1, os.O_CLOEXEC | os.O_NONBLOCK)
+            self._fd = libc.call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as exc:
             raise Unavailable(
                 f"the kernel will tell of no changes of files ({exc.strerror});"
@@ -101,7 +101,7 @@ class Inotify:
 
     def watch(self, path: str, mask: int, listener: Listener) -> int:
         """Tell `listener` of what `path` names now; returns the number of the watch. Raises OSError."""
-        wd = self._call(self._libc.inotify_add_watch, self._fd, os.fsencode(path), mask | EXCL_UNLINK | MASK_ADD)
+        wd = libc.call("inotify_add_watch", self._fd, os.fsencode(path), mask | EXCL_UNLINK | MASK_ADD)
         there = self._listeners(wd)
         if listener not in there:
             self._wanted[wd] = (*there, listener) if there else listener
@@ -115,7 +115,8 @@ class Inotify:
             self._wanted[wd] = left if len(left) > 1 else left[0]
         elif there:
             del self._wanted[wd]
-            self._libc.inotify_rm_watch(self._fd, wd)  # fails when the file went first: as good
+            with suppress(OSError):  # the file went first: as good
+                libc.call("inotify_rm_watch", self._fd, wd)
 
     def narrow(self, wd: int, path: str) -> None:
         """Be told of no more than is wanted now of what `path` names, if that is still what is watched."""
@@ -124,27 +125,23 @@ class Inotify:
             together |= each.wants(wd)
         if not together:
             return
-        other = self._libc.inotify_add_watch(self._fd, os.fsencode(path), together | EXCL_UNLINK)
-        if other >= 0 and other not in self._wanted:
-            self._libc.inotify_rm_watch(self._fd, other)
+        with suppress(OSError):
+            other = libc.call("inotify_add_watch", self._fd, os.fsencode(path), together | EXCL_UNLINK)
+            if other not in self._wanted:
+                libc.call("inotify_rm_watch", self._fd, other)
 
     def untold(self, path: str) -> bool:
         """Is `path` on a file system whose changes the kernel does not tell of?"""
-        buffer = ctypes.create_string_buffer(512)
-        if self._libc.statfs(os.fsencode(path), buffer) != 0:
+        buffer = libc.Buffer()
+        try:
+            libc.call("statfs", os.fsencode(path), buffer)
+        except OSError:
             return False
-        return int.from_bytes(buffer.raw[: ctypes.sizeof(ctypes.c_long)], "little") & 0xFFFFFFFF in _UNTOLD
+        return int.from_bytes(bytes(buffer)[:_LONG], "little") & 0xFFFFFFFF in _UNTOLD
 
     def _listeners(self, wd: int) -> tuple[Listener, ...]:
         there = self._wanted.get(wd, ())
         return there if isinstance(there, tuple) else (there,)
-
-    def _call(self, function: Callable[..., int], *args: object) -> int:
-        result = function(*args)
-        if result < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-        return result
 
     def _read(self) -> None:
         try:
