@@ -26,7 +26,8 @@ class Desk:
         self.clock = FakeClock()
         self.loop = Loop(self.clock)
         self.children: list[Any] = []
-        self.rung = 0
+        self.outputs: list[Any] = []
+        self.rung = self.applied = 0
         paths = Paths(root)
         paths.mender_conf.parent.mkdir(parents=True)
         paths.mender_conf.write_text("{}")
@@ -39,17 +40,24 @@ class Desk:
             store=self.store,
             paths=paths,
             settings=Settings(confpush_interval=0),
+            on_apply=self._apply,
         )
 
-    def start_child(self, _name: str, _args: list[str], _on_output: object, on_end: object) -> object:
+    def start_child(self, _name: str, _args: list[str], on_output: object, on_end: object) -> object:
         self.children.append(on_end)
+        self.outputs.append(on_output)
         return SimpleNamespace(send=self._ring, close_input=lambda: None)
+
+    def _apply(self) -> None:
+        self.applied += 1
 
     def _ring(self, _data: bytes) -> None:
         self.rung += 1
 
-    def end_child(self, *, after_s: float) -> None:
+    def end_child(self, *, after_s: float, says: str = "") -> None:
         self.clock.advance(after_s)
+        if says:
+            self.outputs[-1](says.encode())
         self.children[-1](0)
         self.pass_time(0)
 
@@ -122,3 +130,33 @@ def test_a_store_that_cannot_be_written_costs_the_change_and_not_the_daemon(desk
     desk.store._db.execute("PRAGMA query_only = OFF")
     desk.courier.apply(Settings(send_alert_max_interval_s=9))
     assert json.loads(desk.store.meta(TERMS) or "")[-1] == 9
+
+
+def test_the_server_is_asked_for_deployments_when_the_child_said(desk: Desk) -> None:
+    desk.end_child(after_s=1, says='{"ask_in_s": 700.0}\n')
+    desk.pass_time(699)
+    assert len(desk.children) == 1
+    desk.pass_time(2)
+    assert len(desk.children) == 2
+    desk.end_child(after_s=1)
+    desk.pass_time(10_000)
+    assert len(desk.children) == 2, "this one has not said when"
+
+
+def test_another_child_in_between_makes_it_later(desk: Desk) -> None:
+    desk.end_child(after_s=1, says='{"ask_in_s": 700.0}\n')
+    desk.pass_time(600)
+    desk.courier.ring()
+    desk.end_child(after_s=1, says='{"ask_in_s": 700.0}\n')
+    desk.pass_time(600)
+    assert len(desk.children) == 2
+    desk.pass_time(101)
+    assert len(desk.children) == 3
+
+
+def test_what_is_to_be_applied_is_told_at_once(desk: Desk) -> None:
+    desk.outputs[-1](b'{"apply": 1.0}\n')
+    assert desk.applied == 1
+    desk.end_child(after_s=1, says='{"retry_in_s": 3.0}\n')
+    desk.pass_time(4)
+    assert (desk.applied, len(desk.children)) == (1, 2)
