@@ -10,6 +10,7 @@ from vedette.agent.host import Host
 from vedette.agent.loop import Loop
 from vedette.agent.paths import Paths
 from vedette.agent.problems import Problems
+from vedette.agent.security.scans import Scans
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
 
@@ -32,6 +33,7 @@ class Stage:
             settings=settings or Settings(),
             inotify=Inotify(self.loop),
             problems=_none,
+            scans=lambda: Scans(self.loop, self.world.host),
         )
         self.said: list[Verdict] = []
 

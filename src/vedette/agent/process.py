@@ -84,6 +84,11 @@ class Process:
         self._close_output()
         self._terminate()
 
+    def end(self) -> None:
+        """End the whole group; returns at once, its end is told."""
+        self.close_input()
+        self._terminate()
+
     def _terminate(self) -> None:
         if self._killing is None and self._host.knows(self):
             self._signal(signal.SIGTERM)

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from vedette.agent import checkfiles, log, metakeys
@@ -27,6 +27,9 @@ from vedette.agent.states import Flapping, Verdict
 from vedette.agent.store import Store
 from vedette.errors import Invalid
 from vedette.wire import outgoing
+
+if TYPE_CHECKING:
+    from vedette.agent.security.scans import Scans
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class Runner:
         self._broken: dict[str, str] = {}  # checks that cannot run, and the sentence that was logged
         self._config: str | None = None
         self._bell: PathWatch | None = None
+        self._made_scans: Scans | None = None
 
     @property
     def summary(self) -> str:
@@ -83,6 +87,7 @@ class Runner:
             settings=settings,
             inotify=self._inotify,
             problems=partial(Problems, self._ledger),
+            scans=self._scans,
         )
         for key in deleted:
             self._end(key, forget=True)
@@ -111,6 +116,13 @@ class Runner:
                 self._start(check, file, world)
         self._complain(broken)
         self._report()
+
+    def _scans(self) -> "Scans":
+        if self._made_scans is None:
+            from vedette.agent.security.scans import Scans  # for a device that has such checks
+
+            self._made_scans = Scans(self._loop, self._host)
+        return self._made_scans
 
     def look_again(self) -> None:
         """The wall clock was set, or the machine slept."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from vedette.agent import security
+from vedette.agent.security import look, scans
 from vedette.model.security import SECURITY
 
 CORPUS = Path(__file__).parents[2] / "corpus/security"
@@ -12,6 +13,10 @@ CORPUS = Path(__file__).parents[2] / "corpus/security"
 
 def test_device_and_model_know_the_same_kinds() -> None:
     assert tuple(SECURITY) == security.KINDS
+
+
+def test_the_daemon_knows_which_scanners_are_heavy() -> None:
+    assert {kind for kind in SECURITY if getattr(look.scanner(kind), "heavy", False)} == scans.HEAVY
 
 
 @pytest.mark.parametrize("kind", SECURITY)

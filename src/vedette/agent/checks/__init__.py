@@ -21,6 +21,7 @@ from vedette.model import ConfiguredCheck
 
 if TYPE_CHECKING:
     from vedette.agent.problems import Problems
+    from vedette.agent.security.scans import Scans
 
 
 class Check(Protocol):
@@ -56,6 +57,8 @@ class World:
     inotify: Inotify
     problems: "Callable[[str, str], Problems]"
     """Those of the check with this key, of subjects of this type, for one that raises many."""
+    scans: "Callable[[], Scans]"
+    """Those of the security checks, made when they are first wanted."""
 
 
 class Watch(Protocol):

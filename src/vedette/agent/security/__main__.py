@@ -1,6 +1,6 @@
-"""`python -m vedette.agent.security`: one look of one security check. Only the daemon starts it.
+"""`python -m vedette.agent.security`: looks for security checks. Only the daemon starts it (`scans`).
 
-A line of JSON on standard input says what to look at, a line on standard output what was found (`look`).
+Each line of JSON on standard input says what to look at, each line on standard output what was found (`look`).
 """
 
 import vedette.agent.lean  # noqa: F401  # isort: skip  # before all that it makes quicker to import
@@ -23,24 +23,26 @@ NICE: Final = 10
 def main() -> int:
     os.environ.pop("JOURNAL_STREAM", None)  # our standard error is the daemon's pipe, not the journal
     os.nice(NICE)
-    question = json.loads(sys.stdin.buffer.readline(MAX_QUESTION))
-    log.configure(level=question["log_level"])
     _bound(resource.RLIMIT_AS, MAX_ADDRESSES)
-    _bound(resource.RLIMIT_CPU, question["limit_s"] + 5)
     _bound(resource.RLIMIT_FSIZE, MAX_FILE)
     _bound(resource.RLIMIT_CORE, 0)
     from vedette.agent.security import look, priority
 
-    found = look.answer(question, SystemClock(), priority.idle)
-    with open(1, "wb", closefd=False) as out:
-        out.write(json.dumps(found).encode() + b"\n")
+    while line := sys.stdin.buffer.readline(MAX_QUESTION):
+        question = json.loads(line)
+        log.configure(level=question["log_level"])
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _bound(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + question["limit_s"] + 5)
+        answer = look.answer(question, SystemClock(), priority.idle)
+        sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+        sys.stdout.buffer.flush()
     return 0
 
 
 def _bound(which: int, most: int) -> None:
+    """The soft limit: it may be another one for the next look."""
     _, hard = resource.getrlimit(which)
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(which, (most, most))
+    resource.setrlimit(which, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ nothing is lost or told twice by that). A check that cannot look is a problem it
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from vedette.agent import bootstrap, log
+from vedette.agent import log
 from vedette.agent.checkfiles import CheckFile
 from vedette.agent.checks.timing import Ticker
 from vedette.agent.checks.told import told
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
     from vedette.agent.checks import World
     from vedette.agent.loop import Timer
     from vedette.agent.problems import Problems
-    from vedette.agent.process import Process
+    from vedette.agent.security.scans import Look
 
-MAX_ANSWER: Final = 1 << 20
-GRACE_S: Final = 5.0
-"""Beyond its time limit: a scan that keeps to it has that to say what it found."""
 AGAIN_S: Final = 0.5
 ANEW: Final = {"cve": "feed/arrived"}
 """A file below the state by kind: when it changes there is a reason to look at once (agent/feedfile.py)."""
@@ -61,11 +58,10 @@ class SecurityCheck:
         self.limit_s: int = values["time-limit"]
         self._level = Level(values["level"])
         self._ticker: Ticker | None = None
-        self._limit: Timer | None = None
         self._again: Timer | None = None
         self._reasons: list[PathWatch] = []  # to look at once
-        self._process: Process | None = None
-        self._output = b""
+        self._look_at_work: Look | None = None
+        self._again_wanted = False  # there was a reason to look while it looked
         self._note: dict[str, Any] = {}
         self._unseen: list[str] = []
         self._died = False  # the last child was ended by a signal, as it also is when the machine goes down
@@ -81,7 +77,7 @@ class SecurityCheck:
             PathWatch(world.inotify, str(world.paths.state_dir / each), lambda modified: self._on_reason())
             for each in reasons
         ]
-        self._ticker = Ticker(world.loop, self.every_s, self._look)
+        self._ticker = Ticker(world.loop, self.every_s, self._look, together=True)
 
     def stop(self) -> None:
         if self._ticker is not None:
@@ -90,12 +86,11 @@ class SecurityCheck:
         for reason in self._reasons:
             reason.close()
         self._reasons = []
-        for timer in (self._limit, self._again):
-            if timer is not None:
-                timer.cancel()
-        if self._process is not None:
-            self._process.kill()
-            self._process = None
+        if self._again is not None:
+            self._again.cancel()
+        if self._look_at_work is not None:
+            self._look_at_work.cancel()
+            self._look_at_work = None
 
     def configured(self) -> ConfiguredCheck:
         return ConfiguredCheck(
@@ -108,25 +103,27 @@ class SecurityCheck:
         self._look_soon()
 
     def _look_soon(self) -> None:
+        """After a moment, in which other reasons may come."""
         if self._again is None or not self._again.pending:
-            self._again = self._world.loop.call_later(AGAIN_S, self._look_again)
+            self._again = self._world.loop.call_later(AGAIN_S, self._look_anew)
 
-    def _look_again(self) -> None:
-        if self._world.host.runs(self.key):
-            self._look_soon()
-        else:
-            self._look()
+    def _look_anew(self) -> None:
+        self._again_wanted = self._look_at_work is not None  # that one may have passed by what is to be looked at
+        self._look()
 
     def _look(self) -> None:
-        host, paths = self._world.host, self._world.paths
-        if host.runs(self.key):  # never two at once
-            if self._process is None:  # one of before this check was changed, which has been told to end
-                self._look_soon()
-            return
+        if self._look_at_work is not None:
+            return  # the last one has not ended yet
         if self._problems.blocked:
             return  # the disk takes nothing: it will be found when it does
+        self._look_at_work = self._world.scans().ask(
+            self._kind, self.key, self._question, self.limit_s, self._on_answer, self._on_failure
+        )
+
+    def _question(self) -> Mapping[str, Any]:
+        paths = self._world.paths
         self._note = _read(self._problems.note())
-        question = {
+        return {
             "kind": self._kind,
             "check": self.key,
             "settings": self._given,
@@ -138,45 +135,25 @@ class SecurityCheck:
             "limit_s": self.limit_s,
             "log_level": self._world.settings.config_log_level,
         }
-        self._output = b""
-        try:
-            self._process = host.start_child(
-                self.key, bootstrap.arguments("vedette.agent.security"), self._on_output, self._on_end
-            )
-        except OSError as exc:
-            self._complaints.write(log.ERROR, f"{self.key}: no scan can be started: {exc.strerror}")
-            return
-        self._limit = self._world.loop.call_later(self.limit_s + GRACE_S, self._too_long)
-        self._process.send(json.dumps(question).encode() + b"\n")
-        self._process.close_input()
 
-    def _on_output(self, data: bytes) -> None:
-        self._output = (self._output + data)[: MAX_ANSWER + 1]
+    def _on_failure(self, how: str, by_signal: bool) -> None:
+        """One that was ended by a signal is raised the second time: so it also ends when the machine goes down."""
+        self._look_at_work = None
+        died, self._died = self._died, by_signal
+        self._complaints.write(log.WARN, f"{self.key}: the scan {how}")
+        if died or not by_signal:
+            self._problems.tell([self._cannot_look(f"its scan {how}")], {})
 
-    def _on_end(self, code: int) -> None:
-        self._process = None
-        if self._limit is not None:
-            self._limit.cancel()
-        output, self._output = self._output, b""
-        try:
-            answer = json.loads(output)
-        except ValueError:
-            died, self._died = self._died, code < 0
-            how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
-            self._complaints.write(log.WARN, f"{self.key}: the scan {how}")
-            if code >= 0 or died:
-                self._blind(f"its scan {how}; the monitor's log says more")
-            return
+    def _on_answer(self, answer: Mapping[str, Any]) -> None:
+        self._look_at_work = None
         self._died = False
         self._take(answer)
+        if self._again_wanted:
+            self._again_wanted = False
+            self._look()
 
-    def _take(self, answer: dict[str, Any]) -> None:
+    def _take(self, answer: Mapping[str, Any]) -> None:
         found = [self._verdict(**each) for each in answer.get("found", ())]
-        still = answer.get("still", {})
-        for name, state in self._problems.raised().items():
-            expires_s = still.get(name)
-            if expires_s and state.subject is not None:  # an event that has happened again
-                found.append(Verdict(ok=False, name=state.alert_name, subject=state.subject, expires_s=expires_s))
         over = dict(answer.get("over", {}))
         error = answer.get("error", "")
         if error:
@@ -197,15 +174,6 @@ class SecurityCheck:
             self._unseen = unseen
         self._note = {}
         self._problems.tell(found, over, note)
-
-    def _too_long(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process = None
-        self._blind(f"its scan took longer than {self.limit_s} s and was ended; give it more time, or less to look at")
-
-    def _blind(self, why: str) -> None:
-        self._problems.tell([self._cannot_look(why)], {})
 
     @property
     def _blind_name(self) -> str:

@@ -48,6 +48,8 @@ class _Hit:
 class Scanner:
     """Of the kind `cve`."""
 
+    heavy = True
+
     def scan(self, context: Context) -> Report:
         """Look once. Says also which feeds it wants, for the uplink to fetch."""
         settings = context.settings

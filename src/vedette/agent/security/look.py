@@ -5,7 +5,6 @@ of the one that counts, "": none known), memory, raised (what is raised now: nam
 An answer:
 
     found     what is to be raised: name of the subject, name of the alert, status, description, expires_s
-    still     what was raised before and goes on: name of the subject -> expires_s, or null to leave it as it is
     over      what was raised before and is no more: name of the subject -> why
     baseline, memory   for the next question; they count once the rest is durable
     unseen    what could not be looked at
@@ -87,7 +86,7 @@ def answer(question: Mapping[str, Any], clock: Clock, on_heavy: Callable[[], Non
     if before.trouble:
         out["found"].append(_told(_baseline_lost(check, before.trouble), check))
     for note in _few(report.notes):
-        log.info(note)
+        log.info(f"{check}: {note}")
     out["unseen"] = list(report.unseen[:MAX_UNSEEN])
     return out | _keep(shelf, report, before)
 
@@ -174,27 +173,27 @@ def describe(finding: Finding) -> str:
 
 
 def _sort(report: Report, check: str, raised: Mapping[str, bool], accepted: Mapping[str, str]) -> dict[str, Any]:
-    """What is new, what goes on, and what is over."""
+    """What is to be raised, and what is over; the rest goes on."""
     findings = [each for each in report.findings if not is_accepted(each, accepted)]
-    still: dict[str, int | None] = {each.key: each.expires_s for each in findings if each.key in raised}
+    still = {each.key for each in findings}
     over = {}
-    for key, is_event in raised.items():
-        if key in still or key.startswith(f"{check}: "):  # the latter is ours
+    theirs = {key: is_event for key, is_event in raised.items() if not key.startswith(f"{check}: ")}  # those are ours
+    for key, is_event in theirs.items():
+        if key in still:
             continue
         if key in accepted:
             over[key] = "it was accepted on the device"
-        elif is_event or report.partial or any(_names(key, place) for place in report.unseen):
-            still[key] = None
-        else:
+        elif not is_event and not report.partial and not any(_names(key, place) for place in report.unseen):
             over[key] = "a later scan does not find it any more"
+    again = [each for each in findings if each.key in raised and each.expires_s]  # it is to be raised for longer
     new = [each for each in findings if each.key not in raised]
-    room = max(0, MAX_OPEN - len(still))
-    found = [_told(each, check) for each in new[:room]]
+    room = max(0, MAX_OPEN - len(theirs.keys() - over.keys()))
+    found = [_told(each, check) for each in [*again, *new[:room]]]
     if rest := new[room:]:
         found.append(_told(_summary(check, rest), check))
     elif raised.get(further := f"{check}: {REST}") is False and not report.partial:
         over[further] = "there are no further findings"
-    return {"found": found, "still": still, "over": over}
+    return {"found": found, "over": over}
 
 
 def _keep(shelf: Shelf, report: Report, before: Before) -> dict[str, Any]:
