@@ -52,7 +52,7 @@ screenshots: setup  ## the pictures of README and docs
 	$(BIN)/python docs/screenshots.py
 
 lock: setup     ## bring requirements.lock up to date with pyproject.toml
-	$(BIN)/python -m piptools compile --quiet --strip-extras --extra server --extra fast --extra dev --all-build-deps --generate-hashes --allow-unsafe \
+	$(BIN)/python -m piptools compile --quiet --strip-extras --extra server --extra cli --extra fast --extra dev --all-build-deps --generate-hashes --allow-unsafe \
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
 
 clean:          ## forget .venv and caches

@@ -17,7 +17,7 @@ fail() { echo "install.sh: $1" >&2; exit 1; }
 
 case "$#:${1-}" in
     1:device) commands='mender-monitord mender-monitorctl' unit=mender-monitor extra='' start=/usr/bin/mender-monitord ;;
-    1:server) commands='vedette' unit=vedette extra='[server]' start='/usr/bin/vedette server' ;;
+    1:server) commands='vedette' unit=vedette extra='[server,cli]' start='/usr/bin/vedette server' ;;
     *) echo "usage: packaging/install.sh device|server" >&2; exit 2 ;;
 esac
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)

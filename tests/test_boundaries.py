@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *SHARED, "vedette.__version__", "aiosmtplib", "argon2", "asyncpg", "cryptography", "httptools", "jinja2",
         "joserfc", "markupsafe", "msgspec", "pcre2", "pyotp", "segno", "starlette", "uvicorn", "uvloop",
     ),
-    "vedette.cli": ("vedette.errors", "vedette.clock", "vedette.__version__"),
+    "vedette.cli": ("vedette.errors", "vedette.clock", "vedette.__version__", "yaml"),
     "vedette.demo": ("vedette.errors", "vedette.clock", "vedette.__version__", "aiosmtpd"),
     "vedette.__main__": ("vedette",),  # the one place where the parts meet: it picks a command and imports its part
 }  # fmt: skip

@@ -97,6 +97,9 @@ def stage(work: Path, ann: Vedette, server: RealServer, device: FakeDevice, tena
     (work / "settings.json").write_text('{"colour": "green"}')
     (work / "password-file").write_text(PASSWORD + "\n")
     (work / "search.json").write_text("{}")
+    (work / "fleet").mkdir()
+    (layer,) = re.findall(r"(?s)```yaml\n(.*?)```", PAGE.read_text())
+    (work / "fleet/oslo.yaml").write_text(layer)
     other = FakeDevice(server, {"mac": "02:00:00:00:00:01"}, tenant_token=tenant_token)
     other.request()
 
@@ -137,6 +140,10 @@ def stage(work: Path, ann: Vedette, server: RealServer, device: FakeDevice, tena
         found: str = ann("tenants", "list", "--json").json()[0]["id"]
         return found
 
+    def rollout() -> str:
+        found: str = ann("config", "rollouts", "--json").json()[0]["id"]
+        return found
+
     entered: list[str] = []
 
     def the_tenant() -> str:
@@ -152,6 +159,7 @@ def stage(work: Path, ann: Vedette, server: RealServer, device: FakeDevice, tena
         "DEPLOYMENT": waiting,
         "FAILED": lambda: tried("failure"),
         "DONE": lambda: tried("success"),
+        "ROLLOUT": rollout,
         "TENANT": the_tenant,
     }
 

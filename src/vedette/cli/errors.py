@@ -10,6 +10,7 @@ USAGE: Final = 2
 NOT_LOGGED_IN: Final = 3
 NOT_FOUND: Final = 4
 NOT_REACHABLE: Final = 5
+DIFFERENT: Final = 6
 
 
 class Usage(Invalid):
@@ -18,11 +19,19 @@ class Usage(Invalid):
     code = "usage"
 
 
+class Differs(VedetteError):
+    """Something is not as it should be; said only to whoever has asked for that."""
+
+    code = "differs"
+
+
 def status_of(error: VedetteError) -> int:
     """The exit status that says `error`."""
     match error:
         case Usage():
             return USAGE
+        case Differs():
+            return DIFFERENT
         case Unauthenticated():
             return NOT_LOGGED_IN
         case NotFound():

@@ -15,7 +15,8 @@ from vedette.cli.output import Output, silence
 from vedette.errors import Unauthenticated, VedetteError
 
 ENDS: Final = """\
-exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 not logged in, 4 not found, 5 server not reachable"""
+exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 not logged in, 4 not found, 5 server not reachable,
+6 there is a difference (--exit-code)"""
 
 
 def main(argv: Sequence[str]) -> int:

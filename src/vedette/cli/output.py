@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import unicodedata
@@ -15,6 +16,7 @@ MISSING: Final = "-"
 MIN_LAST: Final = 20  # columns that the last cell of a line keeps on a narrow terminal
 RED: Final = frozenset({"CRITICAL", "CRITICAL_FLAPPING", "failure", "rejected"})
 YELLOW: Final = frozenset({"WARNING", "UNKNOWN", "pending", "aborted"})
+_SECRET: Final = re.compile(r"pass|secret|token|credential|private|psk|key$", re.IGNORECASE)
 GREEN: Final = frozenset({"OK", "accepted", "success"})
 
 
@@ -72,6 +74,16 @@ def plain(value: object) -> str:
 def harmless(text: str) -> str:
     """`text` with everything written out that a terminal would obey."""
     return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 device`, `2 devices`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def hidden(name: str, value: str) -> str:
+    """A setting for people, whose terminals and logs others read too: what sounds like a secret is not shown."""
+    return "(hidden)" if value and _SECRET.search(name) else value
 
 
 class Output:

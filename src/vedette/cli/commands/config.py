@@ -1,4 +1,4 @@
-"""Settings of devices: what is wanted, what the device reports, and bringing the one to the other."""
+"""Settings of one device: what is wanted, what it reports, and bringing the one to the other. Of many: layers.py."""
 
 import json
 import sys
@@ -9,6 +9,9 @@ from vedette.cli import references
 from vedette.cli.client import path
 from vedette.cli.command import Command, Context, Tree, arg, positive, seconds
 from vedette.cli.commands.devices import pair
+from vedette.cli.commands.drift import DRIFT
+from vedette.cli.commands.layers import LAYERS
+from vedette.cli.commands.rollouts import ROLLOUTS
 from vedette.cli.errors import Usage
 from vedette.cli.output import Columns, key
 from vedette.cli.waiting import ended
@@ -162,5 +165,8 @@ TREE: Final[Tree] = {
             arguments=(_DEVICE,),
             examples=("vedette config status de:ad:be:ef:00:01",),
         ),
+        **LAYERS,
+        **DRIFT,
+        **ROLLOUTS,
     }
 }
