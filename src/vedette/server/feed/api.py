@@ -20,7 +20,7 @@ MANAGEMENT: Final = "/api/management/v1/vedette/feed"
 OCTETS: Final = "application/octet-stream"
 
 
-class HeadAnswer(TypedDict):
+class FeedHeadAnswer(TypedDict):
     """What a stream is now; the hash of its index, and so on: docs/security.md."""
 
     format: int
@@ -32,7 +32,7 @@ class HeadAnswer(TypedDict):
     index: str
 
 
-class SourceAnswer(TypedDict):
+class FeedSourceAnswer(TypedDict):
     """What was imported."""
 
     name: str
@@ -41,7 +41,7 @@ class SourceAnswer(TypedDict):
     advisories: int
 
 
-class StreamAnswer(TypedDict):
+class FeedStreamAnswer(TypedDict):
     """A stream, and what it is made of."""
 
     stream: str
@@ -50,13 +50,13 @@ class StreamAnswer(TypedDict):
     advisories: int
     blocks: int
     size: int
-    sources: list[SourceAnswer]
+    sources: list[FeedSourceAnswer]
 
 
 @operation(
     "Ask what the feed of known vulnerabilities is now",
     headers=(Parameter("If-None-Match", "The ETag of what the device has.", str, "header"),),
-    answers={200: Answer(HeadAnswer, headers=("ETag",)), 304: None},
+    answers={200: Answer(FeedHeadAnswer, headers=("ETag",)), 304: None},
     errors=(404,),
     by="device",
 )
@@ -83,11 +83,11 @@ async def get_blocks(request: Request) -> Response:
     return Response(content, media_type=OCTETS)
 
 
-@operation("Show the feeds of known vulnerabilities", answers=list[StreamAnswer])
+@operation("Show the feeds of known vulnerabilities", answers=list[FeedStreamAnswer])
 async def get_feeds(request: Request, caller: Caller) -> Response:
     use = services(request)
     sources = await service.sources(use)
-    found: list[StreamAnswer] = [
+    found: list[FeedStreamAnswer] = [
         {
             "stream": each.head.stream,
             "imported": each.head.imported,
