@@ -1,6 +1,7 @@
 """What the databases of dpkg, apk and opkg say of a file; samples by us, and the real dpkg of this machine."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 from base64 import b64encode
@@ -117,6 +118,48 @@ def test_opkg(tmp_path: Path, place: str) -> None:
     assert found["/usr/bin/plain"].mode is None
     file = FileState(mode=0o100755, uid=0, gid=0, size=0, inode=0, modified=0, changed=0)
     assert as_packaged(found["/usr/bin/tool"], file, {}) is None
+
+
+@pytest.mark.skipif(shutil.which("rpmbuild") is None or os.getuid() != 0, reason="needs rpm, and root to install")
+def test_rpm(tmp_path: Path) -> None:
+    """A package that the real rpm builds and installs."""
+    root = tmp_path / "root"
+    spec = tmp_path / "tool.spec"
+    spec.write_text(
+        "Name: tool\nVersion: 1.0\nRelease: 2\nSummary: x\nLicense: none\nBuildArch: noarch\n"
+        "%description\nx\n%install\n"
+        "mkdir -p %{buildroot}/usr/bin %{buildroot}/etc\necho tool > %{buildroot}/usr/bin/tool\n"
+        "ln -s tool %{buildroot}/usr/bin/t\necho a=1 > %{buildroot}/etc/tool.conf\n"
+        "%files\n%attr(4755, root, root) /usr/bin/tool\n/usr/bin/t\n%config /etc/tool.conf\n%ghost /etc/tool.state\n"
+    )
+    for command in (
+        ["rpmbuild", "-bb", f"--define=_topdir {tmp_path}/build", f"--define=_rpmdir {tmp_path}", str(spec)],
+        [
+            "rpm",
+            f"--root={root}",
+            "--dbpath=/var/lib/rpm",
+            "--nodeps",
+            "-i",
+            str(tmp_path / "noarch/tool-1.0-2.noarch.rpm"),
+        ],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    if not (root / "var/lib/rpm/rpmdb.sqlite").exists():
+        pytest.skip("this rpm keeps another form of database")
+    packages = Packages(root)
+    found = packages.claims({"/usr/bin/tool", "/usr/bin/t", "/etc/tool.conf", "/etc/tool.state"})
+    assert {path: str(each) for path, each in found.items()} == dict.fromkeys(
+        ("/usr/bin/tool", "/usr/bin/t", "/etc/tool.conf"), "tool 1.0-2"
+    )
+    tool = found["/usr/bin/tool"]
+    assert tool.digest == hashlib.new(tool.algorithm, b"tool\n").digest()
+    assert tool.algorithm in packages.algorithms
+    assert tool.mode == 0o104755
+    assert found["/usr/bin/t"].link == "tool"
+    assert found["/etc/tool.conf"].configuration
+    assert packages.changed() > 0
+    assert tool.installed <= packages.changed()
 
 
 def test_damaged_databases_say_nothing(tmp_path: Path) -> None:

@@ -79,16 +79,25 @@ def by_package(change: Change, claim: Claim | None, kin: Claim | None, before: i
     if new is None:
         return False
     fresh = claim.installed > before
-    if claim.mode is not None and stat.S_IMODE(new.mode) == stat.S_IMODE(claim.mode) and not new.is_link:
-        rights = claim.owner is None or claim.owner == (new.uid, new.gid)
-    elif old is None or stat.S_IFMT(old.mode) != stat.S_IFMT(new.mode):
-        rights = new.is_link or not new.mode & _RISKY or fresh
-    else:
-        rights = (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid) or (
-            fresh and not new.mode & ~old.mode & _RISKY
-        )
+    rights = new.is_link or (_mode(old, new, claim, fresh) and _owner(old, new, claim, fresh))
     agrees = as_packaged(claim, new, change.hashes)
     return rights and (fresh if agrees is None else agrees)
+
+
+def _mode(old: FileState | None, new: FileState, claim: Claim, fresh: bool) -> bool:
+    """Has the package, as far as it says, given these rights?"""
+    if claim.mode is not None:
+        return stat.S_IMODE(new.mode) == stat.S_IMODE(claim.mode)
+    if old is not None and old.mode == new.mode:
+        return True
+    gained = new.mode & _RISKY if old is None or old.is_link else new.mode & ~old.mode & _RISKY
+    return not gained and (old is None or fresh)
+
+
+def _owner(old: FileState | None, new: FileState, claim: Claim, fresh: bool) -> bool:
+    if claim.owner is not None:
+        return claim.owner == (new.uid, new.gid)
+    return fresh or old is None or (old.uid, old.gid) == (new.uid, new.gid)
 
 
 class Deployments:

@@ -1,6 +1,6 @@
-"""Which package brought a file, and what it should look like: the databases of dpkg, apk and opkg, read as data.
+"""Which package brought a file, and what it should look like: the databases of dpkg, apk, opkg and rpm, as data.
 
-dpkg keeps an MD5 of each file, apk a hash with rights and owner, opkg the names and maybe the rights. None is a proof
+dpkg keeps an MD5 of each file, apk and rpm a hash with rights, opkg the names and maybe the rights. None is a proof
 against somebody who is root and rewrites the database too; against a change of a file alone it is one.
 """
 
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from vedette.agent.security import rpmfiles
+
 MAX_BYTES: Final = 256 << 20
 """Of one file of a database."""
 _MERGED: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # may be links to the same below /usr
@@ -22,7 +24,7 @@ _MERGED: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # may be li
 class Claim:
     """What a package says of one path."""
 
-    manager: str  # "dpkg", "apk" or "opkg"
+    manager: str  # "dpkg", "apk", "opkg" or "rpm"
     package: str
     version: str = ""
     algorithm: str = ""  # of `digest`, as `hashlib` names it; "": its content is not told
@@ -56,13 +58,14 @@ class Packages:
     @property
     def algorithms(self) -> tuple[str, ...]:
         """The hashes that the databases keep."""
-        apk = any((self._root / place).exists() for place in _APK)
-        return ("md5", "sha1") if apk else ("md5",)
+        if rpmfiles.changed(self._root):
+            return ("md5", "sha1", "sha256", "sha512")
+        return ("md5", "sha1") if any((self._root / place).exists() for place in _APK) else ("md5",)
 
     def changed(self) -> int:
         """When packages last came or went, in nanoseconds by the clock of the file system; 0: there are none."""
         places = ("var/lib/dpkg/status", *_APK, *(f"{place}/status" for place in _OPKG))
-        return max((_modified(self._root / place) for place in places), default=0)
+        return max(rpmfiles.changed(self._root), *(_modified(self._root / place) for place in places))
 
     def busy(self) -> bool:
         """Are packages being installed or removed right now? Then files may be ahead of what the database says."""
@@ -90,6 +93,7 @@ class Packages:
         yield from self._dpkg(paths)
         yield from self._apk(paths)
         yield from self._opkg(paths)
+        yield from self._rpm(paths)
 
     def seen(self, path: str) -> str:
         """As the system sees it: /bin/su of a package is /usr/bin/su where /bin is a link."""
@@ -175,17 +179,28 @@ class Packages:
                             algorithm=_BY_LENGTH.get(len(digest), ""), digest=digest,
                         )  # fmt: skip
 
+    def _rpm(self, paths: Set[str]) -> Iterator[tuple[str, Claim]]:
+        for each in rpmfiles.files(self._root):
+            path = self.seen(each.path)
+            if path in paths:
+                yield path, Claim(
+                    manager="rpm", package=each.package, version=each.version, mode=each.mode, link=each.link or None,
+                    installed=each.installed * 10**9, configuration=each.configuration,
+                    algorithm=each.algorithm if each.digest else "", digest=each.digest,
+                )  # fmt: skip
+
 
 _APK: Final = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 _OPKG: Final = ("var/lib/opkg", "usr/lib/opkg")
 _LOCKS: Final = (
     "var/lib/dpkg/lock", "var/lib/dpkg/lock-frontend", "lib/apk/db/lock", "run/apk/db.lock", "run/opkg.lock",
-    "var/lib/opkg/lock", "var/lock/opkg.lock",
+    "var/lib/opkg/lock", "var/lock/opkg.lock", "var/lib/rpm/.rpm.lock", "usr/lib/sysimage/rpm/.rpm.lock",
 )  # fmt: skip
 _RESTORE: Final = {
     "dpkg": "apt-get install --reinstall",
     "apk": "apk fix --reinstall",
     "opkg": "opkg install --force-reinstall",
+    "rpm": "dnf reinstall",
 }
 _HASHES: Final = {"Q1": "sha1", "Q2": "sha256"}
 _BY_LENGTH: Final = {16: "md5", 32: "sha256"}

@@ -49,13 +49,16 @@ def database(root: Path) -> Path | None:
 
 def packages(path: Path) -> Iterator[Rpm]:
     """Raises Unavailable: the database cannot be read."""
+    yield from filter(None, map(_package, headers(path)))
+
+
+def headers(path: Path) -> Iterator[bytes]:
+    """Of all packages, as they are kept. Raises Unavailable: the database cannot be read."""
     try:
         with closing(_opened(path)) as db:
             rows = db.execute("SELECT blob FROM Packages WHERE length(blob) <= ? LIMIT ?", (MAX_HEADER, MAX_PACKAGES))
             for (blob,) in rows:
-                found = _package(blob)
-                if found is not None:
-                    yield found
+                yield blob
     except sqlite3.Error as exc:
         raise Unavailable(f"{path}: {exc}") from exc
 
