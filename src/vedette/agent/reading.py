@@ -43,6 +43,9 @@ SEARCH_S: Final = 0.001
 ROUND_S: Final = 0.02
 """All of them together for so long before timers and other checks have theirs."""
 
+FEW: Final = 8
+"""Checks on one source."""
+
 Source = FileSource | CommandSource | ManySource
 
 
@@ -65,11 +68,13 @@ class _Asked:
         self.names = list(about_lines)
         self.engine = engines.make([check.pattern for check in about_lines.values()])
         self.others = [check for key, check in checks.items() if key not in about_lines]
-        self._heard_by: frozenset[str] = frozenset()
+        self._heard_by: Set[str] = frozenset()
         self._indexes: Set[int] = frozenset()
 
     def indexes(self, keys: frozenset[str]) -> Set[int]:
         """Which patterns of the engine are those of these checks; they nearly always are the same as before."""
+        if len(self.names) <= FEW:  # told as soon as remembered
+            return {index for index, key in enumerate(self.names) if key in keys}
         if keys != self._heard_by:
             self._heard_by = keys
             self._indexes = frozenset(index for index, key in enumerate(self.names) if key in keys)

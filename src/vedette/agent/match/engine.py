@@ -42,11 +42,13 @@ class Found:
 class _Way:
     """How it is searched, and what is known of how well."""
 
+    __slots__ = ("_finder", "_plain", "heats", "hot", "owners", "plan")
+
     def __init__(self, plan: Plan, finder: Finder) -> None:
         self.plan, self.owners, self._finder = plan, plan.owners, finder
         self._plain = PlainFinder(plan.probes) if plan.literal else finder
         self.hot: dict[int, int] = {}  # probes not worth searching, and for how many slices more
-        self.heats: Counter[int] = Counter()  # how often each became hot
+        self.heats: dict[int, int] = {}  # how often each became hot
 
     def find(self, data: bytes, start: int, end: int, ignored: Collection[int]) -> list[Hit]:
         """Of all probes but those `ignored`, which cost time nevertheless where the finder looks for all at once."""
@@ -64,7 +66,7 @@ class _Way:
             for probe, times in Counter(index for _, index in hits).items():
                 if times * HOT_BYTES > size:
                     self.hot[probe] = HOT_SLICES
-                    self.heats[probe] += 1
+                    self.heats[probe] = self.heats.get(probe, 0) + 1
 
     def cool(self) -> None:
         """A slice is done."""
@@ -77,6 +79,8 @@ class _Way:
 
 class Engine:
     """The patterns of one source. Knows nothing of files, checks or time; used by one thread."""
+
+    __slots__ = ("_way", "patterns")
 
     def __init__(self, patterns: Sequence[Pattern], plan: Plan | None = None, finder: Finder | None = None) -> None:
         self.patterns = tuple(patterns)

@@ -26,11 +26,13 @@ class Finder(Protocol):
 class PlainFinder:
     """One probe after the other: right for a few texts, and always there."""
 
+    __slots__ = ("_caseless", "_first", "_probes")
+
     def __init__(self, probes: Sequence[Probe], first: int = 0) -> None:
         """The probes are numbered from `first` on."""
-        self._probes = [each.text if not each.outline else _Expression(each) for each in probes]
+        self._probes = tuple(each.text if not each.outline else _Expression(each) for each in probes)
         self._first = first
-        self._caseless = {index for index, each in enumerate(probes, first) if each.caseless}
+        self._caseless = frozenset(index for index, each in enumerate(probes, first) if each.caseless)
 
     def find(self, data: bytes, start: int, end: int, ignored: Container[int]) -> list[Hit]:
         hits: list[Hit] = []
