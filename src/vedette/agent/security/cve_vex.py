@@ -7,7 +7,7 @@ of something larger (an image, the device). Of several statements about the same
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from vedette.errors import Invalid
@@ -23,7 +23,7 @@ class Vex:
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self.troubles: list[str] = []
-        statements: list[tuple[str, Any]] = []
+        statements: list[_Statement] = []
         for path in _files(paths, self.troubles):
             try:
                 statements += _statements(path)
@@ -33,8 +33,8 @@ class Vex:
                 self.troubles.append(f"{path}: {exc}")
         # By vulnerability and package; of a package, by version ("": all).
         self._harmless: dict[tuple[str, str], dict[str, bool]] = {}
-        for _, statement in sorted(statements, key=lambda each: each[0]):
-            self._take(statement)
+        for each in sorted(statements, key=lambda statement: statement.when):
+            self._take(each)
 
     def excuses(self, ids: Iterable[str], names: Iterable[str], versions: Iterable[str]) -> bool:
         """Whether a vulnerability, by any of its ids, does no harm in a package, by any of its names."""
@@ -49,44 +49,31 @@ class Vex:
                     return True
         return False
 
-    def _take(self, statement: Any) -> None:
-        vulnerability = statement.get("vulnerability")
-        ids = [vulnerability] if isinstance(vulnerability, str) else _texts(vulnerability, "name", "aliases")
-        harmless = statement["status"] in HARMLESS
-        for product in statement.get("products") or ():
-            for purl in _purls(product):
-                name, version = package(purl)
-                for each in ids if name else ():
-                    said = self._harmless.setdefault((each, name), {})
-                    if not version:
-                        said.clear()  # what is said of all versions is said of each
-                    said[version] = harmless
+    def _take(self, statement: "_Statement") -> None:
+        for each in statement.ids:
+            for name, version in statement.packages:
+                said = self._harmless.setdefault((each, name), {})
+                if not version:
+                    said.clear()  # what is said of all versions is said of each
+                said[version] = statement.harmless
 
 
 def package(purl: str) -> tuple[str, str]:
     """Name and version of the package that a purl names; without a version "". Source: the purl specification."""
     if not purl.startswith("pkg:"):
         return "", ""
-    path, _, version = purl.partition("#")[0].partition("?")[0].rpartition("@") if "@" in purl else (purl, "", "")
+    path, _, version = purl.partition("#")[0].partition("?")[0].partition("@")
     return unquote(path.rstrip("/").rpartition("/")[2]), unquote(version)
 
 
-def _purls(product: Any) -> list[str]:
-    """Of a product: its subcomponents, or itself where it has none."""
-    if isinstance(product, str):
-        return [product]
-    parts = product.get("subcomponents")
-    found = []
-    for each in parts or (product,):
-        if isinstance(each, str):
-            found.append(each)
-        else:
-            identifiers = each.get("identifiers") or {}
-            found += [each.get("@id") or "", identifiers.get("purl") or ""]
-    return found
+class _Statement(NamedTuple):
+    when: str
+    ids: tuple[str, ...]
+    packages: tuple[tuple[str, str], ...]  # name and version
+    harmless: bool
 
 
-def _statements(path: Path) -> list[tuple[str, Any]]:
+def _statements(path: Path) -> list[_Statement]:
     """The statements of a document, each with its time. Raises OSError, Invalid."""
     with path.open("rb") as file:
         text = file.read(MAX_DOCUMENT + 1)
@@ -95,24 +82,37 @@ def _statements(path: Path) -> list[tuple[str, Any]]:
     try:
         document = json.loads(text)
         if "openvex" not in document["@context"]:
-            raise Invalid("it is no OpenVEX document")
-        when = str(document.get("timestamp") or "")
-        found = []
-        for each in document["statements"]:
-            if each["status"] not in HARMLESS | _OTHER:
-                raise Invalid(f"a statement has the unknown status {each['status']!r}")
-            _purls_of = [_purls(product) for product in each.get("products") or ()]
-            found.append((str(each.get("timestamp") or when), each))
+            raise ValueError
+        return [_statement(each, document.get("timestamp") or "") for each in document["statements"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
-        raise Invalid("it is no OpenVEX document") from exc
-    return found
+        raise Invalid("it is no OpenVEX document, or one with a statement that cannot be understood") from exc
 
 
-def _texts(value: Any, *keys: str) -> list[str]:
+def _statement(value: Any, when: str) -> _Statement:
+    """Raises ValueError, TypeError, KeyError or AttributeError: it is none."""
+    if value["status"] not in HARMLESS | _OTHER:
+        raise ValueError
+    named = value["vulnerability"]
+    ids = [named] if isinstance(named, str) else [named["name"], *(named.get("aliases") or ())]
+    products = [purl for product in value.get("products") or () for purl in _purls(product)]
+    packages = (package(purl) for purl in products)
+    return _Statement(
+        when=str(value.get("timestamp") or when),
+        ids=tuple(map(str, ids)),
+        packages=tuple(each for each in packages if each[0]),
+        harmless=value["status"] in HARMLESS,
+    )
+
+
+def _purls(product: Any) -> list[str]:
+    """Of a product: its subcomponents, or itself where it has none."""
+    if isinstance(product, str):
+        return [product]
     found: list[str] = []
-    for key in keys:
-        each = value.get(key) if isinstance(value, dict) else None
-        found += [each] if isinstance(each, str) else [text for text in each or () if isinstance(text, str)]
+    for each in product.get("subcomponents") or (product,):
+        found += [each] if isinstance(each, str) else [each.get("@id") or ""]
+        if not isinstance(each, str):
+            found.append((each.get("identifiers") or {}).get("purl") or "")
     return found
 
 
