@@ -58,7 +58,7 @@ class Scanner:
         vex = Vex(context.root / each.lstrip("/") for each in settings["vex"])
         wishes = {stream: frozenset(prefix(each.name) for each in packages) for stream, packages in streams.items()}
         notes = [*vex.troubles]
-        if not settings["feed"]:
+        if not (settings["feed"] or context.by_hand):
             _say(feedfile.directory(context.state), wishes, notes)
         missing: dict[str, str] = {}  # since when
         findings: list[Finding] = []
