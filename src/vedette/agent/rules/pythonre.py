@@ -5,6 +5,7 @@ nothing. Sources: the documentation of Python's `re`, pcre2pattern(3).
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -47,7 +48,9 @@ def parse(text: str) -> Expression:
     if found := _GLOBAL_FLAGS.match(text):
         flags, text = found[1], text[found.end() :]
     try:  # flags in the middle hold from there on for Perl, and for fail2ban; Python has given them up
-        re.compile(_LATE_FLAGS.sub(lambda late: late[1], text))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of what may once mean something else in Python
+            re.compile(_LATE_FLAGS.sub(lambda late: late[1], text))
     except (re.error, RecursionError, OverflowError) as exc:
         raise Invalid(f"{text[:60]!r} is no regular expression: {exc}") from None
     out = Expression([], flags)
@@ -125,8 +128,10 @@ def _class(text: str) -> str:
     return text[:start] + re.sub(r"(\\.)|\[", lambda found: found[1] or r"\[", inside, flags=re.DOTALL) + "]"
 
 
-def write(expression: Expression, unique: str, *, start: str = "^") -> str:
-    """As a Perl-compatible one; names of groups begin with `unique`. `start` stands for ^ where an alternative begins.
+def write(expression: Expression, unique: str, *, start: str = "^", end: str = "$") -> str:
+    """As a Perl-compatible one; names of groups begin with `unique`.
+
+    `start` stands for ^ where an alternative begins, `end` for $ wherever it is.
 
     Raises Invalid: there is a ^ elsewhere, and `start` is something else.
     """
@@ -147,6 +152,8 @@ def write(expression: Expression, unique: str, *, start: str = "^") -> str:
             if not _begins(expression.tokens, place):
                 raise Invalid("a ^ stands within it, where a line cannot begin")
             out.append(start)
+        elif token.kind == "end":
+            out.append(end)
         else:
             out.append(token.text)
     text = "".join(out)

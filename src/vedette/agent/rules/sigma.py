@@ -94,7 +94,7 @@ def _rule(document: Mapping[str, Any], known: Mapping[str, Any], log: str, exist
     claims = [sigma_condition.parse(each, made) for each in texts]
     claim = claims[0] if len(claims) == 1 else logic.Any(claims)
     pattern = valid(logic.pattern(sigma_sources.with_all(source, claim)))
-    notes = [*source.notes, *(source.notes_on_fields if searches.has_fields else ()), *searches.notes]
+    notes = [*source.notes, *(source.notes_on_fields if searches.has_fields else ())]
     hints = list(source.hints)
     status = _text(document.get("status")).lower()
     if status in ("deprecated", "unsupported"):
@@ -123,7 +123,6 @@ class _Searches:
         self._source = source
         self._left = MAX_CLAIMS
         self.has_fields = False
-        self.notes: list[str] = []
 
     def claim(self, value: Any) -> Claim:
         """A table: all of it. A list: one of its tables or keywords. Text: a keyword."""
@@ -142,7 +141,7 @@ class _Searches:
         if not isinstance(value, str):
             raise Invalid("a keyword of it is empty")
         self._count()
-        found = sigma_value.modified(value, modifiers)
+        found = sigma_value.modified(value, modifiers, self._unique())
         return logic.Any([Found(each.write()) for each in found]) if len(found) > 1 else Found(found[0].write())
 
     def _field(self, written: str, wanted: Any) -> Claim:
@@ -170,13 +169,14 @@ class _Searches:
             present = fields.present(name)
             return present if value.lower() in ("true", "yes") else logic.Not(present)
         try:
-            found = sigma_value.modified(value, modifiers)
+            found = sigma_value.modified(value, modifiers, self._unique())
         except Invalid as exc:
             raise Invalid(f"{exc} (of {name}), which a pattern cannot express") from None
-        if any(each.regex for each in found) and "cidr" not in modifiers:
-            self.notes.append("a regular expression is looked for from where the value of its field begins on")
         claims = [fields.claim(name, each) for each in found]
         return claims[0] if len(claims) == 1 else logic.Any(claims)
+
+    def _unique(self) -> str:
+        return f"r{self._left}_"
 
     def _count(self) -> None:
         self._left -= 1

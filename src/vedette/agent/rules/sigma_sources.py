@@ -44,7 +44,10 @@ class _Named:
     """NAME=value somewhere in the line, up to the next separator."""
 
     def claim(self, name: str, value: Value) -> Claim:
-        return Found(rf"(?<![\w-])(?i:{re.escape(name)})[=:]\s?\"?{value.write()}(?=[\s;,\"'\])]|$)")
+        start = rf"(?<![\w-])(?i:{re.escape(name)})[=:]\s?\"?"
+        if value.searched is not None:
+            return Found(start + value.within(r"[^;]*?", r"(?=\"?\s*(?:;|$))"))
+        return Found(rf"{start}{value.write()}(?=[\s;,\"'\])]|$)")
 
     def present(self, name: str) -> Claim:
         return Found(rf"(?<![\w-])(?i:{re.escape(name)})[=:]\s?\"?[^\s;,\"]")
@@ -53,17 +56,23 @@ class _Named:
 _UNTRUSTED: Final = re.compile(r"a\d+|comm|exe|name|cwd|path|proctitle|cmd|acct|data|key", re.IGNORECASE)
 
 
+END: Final = r"(?=[\s\"')]|$)"
+"""Behind a value of a record of auditd."""
+
+
 class _Audit:
     """name=value, name="value", or, where a value has blanks or the like in it, name=HEX."""
 
     def claim(self, name: str, value: Value) -> Claim:
         start = rf"(?<![\w-]){re.escape(name)}="
+        if value.searched is not None:
+            return Found(rf"{start}\"?" + value.within(r"[^\"]*?", END))
         if value.regex:
-            return Found(rf"{start}(?:\"[^\"]*?|\S*?){value.write()}")
+            return Found(rf"{start}\"?{value.write()}{END}")
         quoted, plain = value.write('[^"]*', '[^"]'), value.write(r"[^\s\"')]*", r"[^\s\"')]")
-        ways = [rf"\"{quoted}\"", rf"{plain}(?=[\s\"')]|$)"]
+        ways = [rf"\"{quoted}\"", f"{plain}{END}"]
         if _UNTRUSTED.fullmatch(name):
-            ways.append(rf"{_hex(value)}(?=[\s\"')]|$)")
+            ways.append(f"{_hex(value)}{END}")
         return Found(f"{start}(?:{'|'.join(ways)})")
 
     def present(self, name: str) -> Claim:
@@ -100,16 +109,16 @@ class _Execve:
         return self.claim(name, Value((None,)))
 
     def _command(self, value: Value) -> str:
-        if value.regex:
-            return rf"\ba0=.*?{value.write()}"
+        if value.searched is not None:
+            return r"\ba0=\"?" + value.within(".*?", r"(?=\"?\s*$)")
         open_start, middle, open_end = value.shape()
         text = Value(middle, cased=value.cased).write().replace(r"\ ", r"\"?\s+a\d+=\"?")
         before = r"\ba0=.*?" if open_start else r"\ba0=\"?"
         return rf"{before}{text}" + ("" if open_end else r"\"?\s*$")
 
     def _program(self, value: Value) -> str:
-        if value.regex:
-            return rf"\ba0=\"?[^\"\s]*?{value.write()}"
+        if value.searched is not None:
+            return r"\ba0=\"?" + value.within(r"[^\"\s]*?", END)
         open_start, middle, open_end = value.shape()
         last = middle[-1] if middle else None
         if not open_end and last and "/" in last:  # called by its name alone, or with its directory

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from vedette.agent.rules import pythonre
+from vedette.agent.rules.pythonre import Expression
 from vedette.errors import Invalid
 
 ANY: Final = None
@@ -25,15 +26,28 @@ class Value:
     """What is looked for: pieces of text with ANY and ONE between them; or a regular expression of its own."""
 
     parts: tuple[str | None, ...] = ()
-    regex: str = ""
+    regex: str = ""  # of all of the value
+    searched: Expression | None = None  # found somewhere in the value
+    unique: str = ""  # begins the names of its groups
     cased: bool = False
 
     def write(self, any_: str = ".*", one: str = ".") -> str:
         """As an expression, with these for the wildcards; it says itself whether case matters."""
+        if self.searched is not None:
+            return f"(?:{pythonre.write(self.searched, self.unique)})"
         if self.regex:
             return f"(?:{self.regex})"
         text = "".join(any_ if part is ANY else one if part == ONE else re.escape(part) for part in self.parts)
         return f"(?:{text})" if self.cased or not re.search("[a-zA-Z]", text) else f"(?i:{text})"
+
+    def within(self, before: str, end: str) -> str:
+        """Of what is searched for: as an expression from where the value begins on.
+
+        `before` is what may stand before it in the value, `end` what tells that the value ends.
+        """
+        assert self.searched is not None
+        text = pythonre.write(self.searched, self.unique, start="", end=end)
+        return f"{'' if pythonre.is_anchored(self.searched) else before}(?:{text})"
 
     def shape(self) -> tuple[bool, tuple[str | None, ...], bool]:
         """Does it begin and end with anything, and what is between?"""
@@ -63,17 +77,20 @@ def parse(text: str, *, wildcards: bool = True) -> Value:
     return Value(tuple(parts))
 
 
-def modified(text: str, modifiers: Sequence[str]) -> list[Value]:
-    """The values that one value with modifiers stands for; any of them will do. Raises Invalid."""
+def modified(text: str, modifiers: Sequence[str], unique: str = "r_") -> list[Value]:
+    """The values that one value with modifiers stands for; any of them will do. Raises Invalid.
+
+    `unique` begins the names of groups, if there are any.
+    """
     flags = [each for each in modifiers if each in ("i", "m", "s")]
     rest = [each for each in modifiers if each not in ("i", "m", "s", "all", "cased")]
     cased = "cased" in modifiers
     if "re" in rest:
         if rest != ["re"]:
             raise Invalid(f"the modifiers {'|'.join(modifiers)} together")
-        flag = "".join(each for each in flags if each in "is")
-        written = pythonre.write(pythonre.parse(text), "r_")
-        return [Value(regex=f"(?{flag}:{written})" if flag else written)]
+        expression = pythonre.parse(text)
+        expression.flags += "".join(each for each in flags if each in "is" and each not in expression.flags)
+        return [Value(searched=expression, unique=unique)]
     if "cidr" in rest:
         return [Value(regex=_network(text))]
     values = [parse(text)]
