@@ -20,6 +20,7 @@ LAYOUT = {
     "configuration": "/var/lib/mender-monitor/configuration",
     "deployment": "/var/lib/mender-monitor/configuration/deployment.json",
     "apply_journal": "/var/lib/mender-monitor/configuration/journal.json",
+    "applied_in": "/var/lib/mender-monitor/configuration/boot.json",
     "deployments": "/var/lib/mender-monitor/deployments.json",
     "apply_programs": "/usr/lib/mender-configure/apply-device-config.d",
     "apply_children": "/var/run/mender-monitor.apply-children",

@@ -85,6 +85,11 @@ class Paths:
         return self.configuration / "journal.json"
 
     @property
+    def applied_in(self) -> Path:
+        """In which boot the programs ran that bring the configuration to bear."""
+        return self.configuration / "boot.json"
+
+    @property
     def deployments(self) -> Path:
         """A record of the last deployments."""
         return self.state_dir / "deployments.json"

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from vedette.agent import checkfiles
+from vedette.agent.configure import __main__ as configure
 from vedette.agent.configure import apply, deployment, plan
 from vedette.agent.configure.apply import MAX_TRIES, Applier
 from vedette.agent.paths import Paths
+from vedette.agent.settings import Settings
 from vedette.clock import SystemClock
 
 LOG = {
@@ -44,7 +46,7 @@ def tree(paths: Paths) -> dict[str, str]:
     found = {}
     for top in (paths.monitor_d, paths.configuration):
         for path in sorted(top.rglob("*")):
-            if path.name == "lock" or path.is_dir():
+            if path.name in ("lock", "boot.json") or path.is_dir():
                 continue
             name = str(path.relative_to(paths.root or ""))
             found[name] = f"-> {path.readlink()}" if path.is_symlink() else path.read_text()
@@ -200,6 +202,51 @@ def test_called_off_what_was_before_comes_back(paths: Paths) -> None:
     assert applier(paths).call_off(DISK | {"a": "2"}, LOG | {"a": "1"}).ok
     assert tree(paths) == before
     assert json.loads((paths.apply_programs / "../now").read_text())["a"] == "1"
+
+
+def test_called_off_what_was_made_by_hand_meanwhile_stays(paths: Paths) -> None:
+    applier(paths).apply(LOG)
+    applier(paths).apply(DISK)
+    checkfiles.create(paths, "log", "scan", [("LOG_PATTERN", "mine"), ("LOG_FILE", "/mine")])
+    outcome = applier(paths).call_off(DISK, LOG)
+    assert not outcome.consistent
+    assert checkfiles.find(paths, "log", "scan").values["LOG_PATTERN"] == "mine"
+    assert apply.from_server(paths) == frozenset()
+
+
+def test_what_cannot_be_gone_on_with_goes_back(tmp_path: Path) -> None:
+    """Between two tries the device has lost the program of a subsystem."""
+    paths = prepared(tmp_path / "root")
+    before = tree(paths)
+    mine = paths.monitor_d / "mine.sh"
+    mine.write_text("#!/bin/sh\n")
+    mine.chmod(0o755)
+    program(paths, "b", 'if grep -q mine "$1"; then kill -9 $PPID; fi')
+    values = {"monitor.check.mine.a.X": "1"} | DISK
+    assert in_a_process(paths, values) == -KILLED
+    assert "mine_a" in apply.from_server(paths)
+    mine.unlink()
+    outcome = applier(paths).apply(values)
+    assert (outcome.ok, outcome.consistent) == (False, True)
+    assert tree(paths) == before
+
+
+def test_programs_run_once_more_after_a_boot(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(config_deployments="on")
+    program(paths, "a", f'cat "$1" >>{paths.root}/seen')
+    configure._work(paths, settings)
+    assert not (paths.root / "seen").exists(), "nothing was ever applied"
+    applier(paths).apply({"a": "1"})
+    configure._work(paths, settings)
+    assert (paths.root / "seen").read_text().count("{") == 1
+    for module in (apply, configure):
+        monkeypatch.setattr(module, "boot_id", lambda: "another")
+    for _ in range(2):
+        configure._work(paths, settings)
+    assert (paths.root / "seen").read_text().count("{") == 2
+    monkeypatch.setattr(configure, "boot_id", lambda: "third")
+    configure._work(paths, Settings(config_deployments="off"))
+    assert (paths.root / "seen").read_text().count("{") == 2, "where somebody else does it, he does it after a boot too"
 
 
 # --- whenever the power goes ------------------------------------------------------------------------------------------

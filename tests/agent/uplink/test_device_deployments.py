@@ -323,7 +323,7 @@ def test_mender_conf_says_how_often(site: Site, device: Device) -> None:
     assert len(site.server.to(f"{V2}/next")) == 2
 
 
-@pytest.mark.parametrize("client", deployments.CLIENTS)
+@pytest.mark.parametrize("client", deployment.CLIENTS)
 def test_where_a_mender_client_is_installed_it_is_left_to_that(site: Site, device: Device, client: str) -> None:
     path = device.paths.below(client)
     path.parent.mkdir(parents=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vedette.agent import log
+from vedette.agent import durable, log
 from vedette.agent import settings as settings_file
 from vedette.agent.configure import deployment, programs
 from vedette.agent.configure.apply import Applier, Outcome
@@ -55,6 +55,11 @@ def _work(paths: Paths, settings: Settings) -> None:
         programs.run_shell(paths, settings.config_reboot_command or "true", limit_s, lambda _, text: log.warn(text))
     else:
         applier.recover()
+        if (
+            deployment.are_ours(settings.config_deployments, paths)
+            and durable.read_json(paths.applied_in, 1024) != boot_id()
+        ):
+            applier.run_again()
 
 
 def _installed(paths: Paths, found: Deployment, outcome: Outcome) -> None:

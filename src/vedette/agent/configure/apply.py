@@ -11,6 +11,8 @@ every step may be done twice. The steps, in order:
 5. The programs run. If one fails: the journal says so, and 3 to 5 are done with what was before.
 6. `checks.json` says which checks are the server's. The journal goes.
 
+After each boot the programs run once more with what is in effect.
+
 Which checks are the server's is what `checks.json` says and, while there is a journal, also what that says: so a check
 that was made just before a power cut is never taken for one made by hand.
 """
@@ -23,16 +25,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from vedette.agent import checkfiles, control_subsystems, durable, host, shellfile
+from vedette.agent import checkfiles, control_subsystems, durable, host, log, shellfile
+from vedette.agent.checkfiles import SUFFIX
 from vedette.agent.configure import plan, programs
 from vedette.agent.configure.plan import Values, Wanted
 from vedette.agent.paths import Paths
+from vedette.agent.store import boot_id
 from vedette.clock import Clock
 from vedette.errors import Conflict, Invalid, VedetteError
 
 MAX_TRIES: Final = 3  # that a power cut may interrupt: one of the programs may be what cuts it
 MAX_LINES: Final = 500  # of the log
 MAX_BYTES: Final = 8 * 1024 * 1024
+IN_THE_WAY: Final = (
+    "there is a check {} that was made by hand on this device; delete it there, or give the server's another name"
+)
 NOTE: Final = "# From the server: what is changed here by hand lasts until the server's next configuration.\n"
 
 
@@ -86,7 +93,7 @@ def from_server(paths: Paths) -> frozenset[str]:
 def says_server(paths: Paths, stem: str) -> bool:
     """Does the file of a check itself say that it is the server's? A copy says so too."""
     try:
-        with (paths.available / f"{stem}{checkfiles.SUFFIX}").open("rb") as file:
+        with (paths.available / f"{stem}{SUFFIX}").open("rb") as file:
             return NOTE.encode() in file.read(len(checkfiles.HEADER) + len(NOTE))
     except OSError:
         return False
@@ -122,41 +129,28 @@ class Applier:
         `before`: what was, for who may have been interrupted after the last step; None: what is in effect now.
         """
         with self._lock():
-            log = _Log(self._clock)
+            said = _Log(self._clock)
             journal = _journal(self._paths)
             if journal is not None:  # somebody was interrupted
-                if journal.back or journal.after != values or journal.tries >= MAX_TRIES:
-                    why = journal.back or f"it was interrupted {journal.tries} times"
-                    consistent = self._go_back(journal, why, log)
-                    if journal.after == values:
-                        return Outcome(ok=False, error=why, consistent=consistent, log=tuple(log.lines))
-                    journal = None
-                else:
-                    journal = replace(journal, tries=journal.tries + 1)
-            try:
-                wanted = self._judged(values)
-                if journal is None:
-                    known = sorted({*_stems(self._paths), *wanted})
-                    journal = _Journal(
-                        before=current(self._paths) if before is None else before,
-                        after=values,
-                        checks=known,
-                        with_programs=self._with_programs,
-                    )
-                self._note(journal)
-            except (VedetteError, OSError) as exc:
-                return Outcome(ok=False, error=_sentence(exc), log=(*log.lines, self._line("error", _sentence(exc))))
-            return self._go_on(journal, wanted, log)
+                if not journal.back and journal.after == values and journal.tries < MAX_TRIES:
+                    return self._try(values, replace(journal, tries=journal.tries + 1), said)
+                why = journal.back or f"it was interrupted {journal.tries} times"
+                consistent = self._go_back(journal, why, said)
+                if journal.after == values:
+                    return Outcome(ok=False, error=why, consistent=consistent, log=tuple(said.lines))
+            before = current(self._paths) if before is None else before
+            journal = _Journal(before=before, after=values, checks=[], with_programs=self._with_programs)
+            return self._try(values, journal, said)
 
     def call_off(self, values: Values, before: Values) -> Outcome:
         """Bring back `before` in place of `values`, which were brought to bear."""
         with self._lock():
-            log = _Log(self._clock)
+            said = _Log(self._clock)
             journal = _journal(self._paths) or _Journal(
                 before=before, after=values, checks=sorted(_stems(self._paths)), with_programs=self._with_programs
             )
-            consistent = self._go_back(journal, "it was called off", log)
-            return Outcome(ok=consistent, error="", consistent=consistent, log=tuple(log.lines))
+            consistent = self._go_back(journal, "it was called off", said)
+            return Outcome(ok=consistent, error="", consistent=consistent, log=tuple(said.lines))
 
     def recover(self) -> None:
         """Undo what was interrupted and will not be gone on with; nobody has been told that it was done."""
@@ -164,6 +158,14 @@ class Applier:
             journal = _journal(self._paths)
             if journal is not None:
                 self._go_back(journal, "it was interrupted", _Log(self._clock))
+
+    def run_again(self) -> None:
+        """Run the programs with what is in effect, once after each boot: not everything they change outlives one."""
+        with self._lock():
+            if self._paths.apply_journal.exists() or not _file(self._paths).exists():
+                return
+            durable.write_json(self._paths.applied_in, boot_id())  # before: one of them may be what ends the boot
+            programs.run_all(self._paths, _file(self._paths), self._limit_s, _into_our_log)
 
     # -- the way there -------------------------------------------------------------------------------------------
 
@@ -184,63 +186,74 @@ class Applier:
                 wrong.append(f"{stem}: {exc}")
         if wrong:
             raise Invalid("; ".join(wrong))
-        ours = from_server(self._paths)
-        for stem in sorted(wanted.keys() - ours):
-            for directory in (self._paths.available, self._paths.enabled):
-                if os.path.lexists(directory / f"{stem}{checkfiles.SUFFIX}"):
-                    raise Conflict(
-                        f"there is a check {stem} that was made by hand on this device; delete it there, or give the"
-                        " server's another name"
-                    )
+        for stem in self._by_hand(wanted.keys() - from_server(self._paths)):
+            raise Conflict(IN_THE_WAY.format(stem))
         return wanted
 
-    def _go_on(self, journal: _Journal, wanted: dict[str, Wanted], log: _Log) -> Outcome:
-        ran = programs.Ran()
+    def _by_hand(self, stems: Iterable[str]) -> list[str]:
+        """Of these, which are not the server's, those that are there."""
+        places = (self._paths.available, self._paths.enabled)
+        return [each for each in sorted(stems) if any(os.path.lexists(at / f"{each}{SUFFIX}") for at in places)]
+
+    def _try(self, values: Values, journal: _Journal, said: _Log) -> Outcome:
+        """Go the way of `journal` to its end, or back."""
+        begun = journal.tries > 1
         try:
-            self._make(wanted, journal.checks, log)
-            ran = self._bring(journal.after, journal, log)
+            wanted = self._judged(values)
+            journal = replace(journal, checks=sorted({*journal.checks, *_stems(self._paths), *wanted}))
+            self._note(journal)
+            begun = True
+            self._make(wanted, journal.checks, said)
+            ran = self._bring(journal.after, journal, said)
             why = "; ".join(ran.failed)
         except (VedetteError, OSError) as exc:
             why = _sentence(exc)
-            log.say("error", why)
+            said.say("error", why)
         if why:
-            consistent = self._go_back(journal, why, log)
-            return Outcome(ok=False, error=why, consistent=consistent, log=tuple(log.lines))
+            consistent = self._go_back(journal, why, said) if begun else True
+            return Outcome(ok=False, error=why, consistent=consistent, log=tuple(said.lines))
         self._done(wanted)
-        return Outcome(ok=True, reboot=ran.reboot, log=tuple(log.lines))
+        if journal.with_programs:
+            durable.write_json(self._paths.applied_in, boot_id())
+        return Outcome(ok=True, reboot=ran.reboot, log=tuple(said.lines))
 
-    def _go_back(self, journal: _Journal, why: str, log: _Log) -> bool:
+    def _go_back(self, journal: _Journal, why: str, said: _Log) -> bool:
         """Bring back what was before, as far as possible; False: not all of it is."""
         tries = journal.tries + 1 if journal.back else 1
         journal = replace(journal, back=journal.back or why, tries=tries)
-        log.say("info", "what was before is brought back")
-        self._note(journal)
+        said.say("info", "what was before is brought back")
         trouble: list[str] = []
         left: Iterable[str] = journal.checks
         try:
-            left = wanted = plan.checks(journal.before)
-            self._make(wanted, journal.checks, log)
+            wanted = plan.checks(journal.before)
+            for stem in self._by_hand(wanted.keys() - {*journal.checks}):
+                trouble.append(IN_THE_WAY.format(stem))
+                del wanted[stem]
+            left = wanted
+            journal = replace(journal, checks=sorted({*journal.checks, *wanted}))
+            self._note(journal)
+            self._make(wanted, journal.checks, said)
         except (VedetteError, OSError) as exc:
             trouble.append(_sentence(exc))
         if journal.tries <= MAX_TRIES:
             try:
-                trouble += self._bring(journal.before, journal, log).failed
+                trouble += self._bring(journal.before, journal, said).failed
             except OSError as exc:
                 trouble.append(_sentence(exc))
         else:
             trouble.append(f"the programs were interrupted {MAX_TRIES} times and are not run again")
             durable.replace(_file(self._paths), plan.dump(journal.before), 0o600)
         for each in trouble:
-            log.say("error", f"not everything is as before: {each}")
+            said.say("error", f"not everything is as before: {each}")
         self._done(left)
         return not trouble
 
-    def _make(self, wanted: dict[str, Wanted], ours: Iterable[str], log: _Log) -> None:
+    def _make(self, wanted: dict[str, Wanted], ours: Iterable[str], said: _Log) -> None:
         for stem in sorted({*ours} - wanted.keys()):
             subsystem, name = checkfiles.split(stem)
             with suppress(VedetteError):  # gone, by hand
                 checkfiles.delete(self._paths, subsystem, name)
-                log.say("info", f"the check {stem} is removed")
+                said.say("info", f"the check {stem} is removed")
         for stem, each in sorted(wanted.items()):
             verb = _verb(self._paths, each)
             if not verb:
@@ -249,14 +262,14 @@ class Applier:
                 checkfiles.create(self._paths, each.subsystem, each.name, each.assignments, NOTE)
             switch = checkfiles.enable if each.enabled else checkfiles.disable
             switch(self._paths, each.subsystem, each.name)
-            log.say("info", f"the check {stem} is {verb.removesuffix('e')}ed")
+            said.say("info", f"the check {stem} is {verb.removesuffix('e')}ed")
 
-    def _bring(self, values: Values, journal: _Journal, log: _Log) -> programs.Ran:
+    def _bring(self, values: Values, journal: _Journal, said: _Log) -> programs.Ran:
         """Let the programs have `values`."""
         durable.replace(_file(self._paths), plan.dump(values), 0o600)
         if not (journal.with_programs and self._with_programs):
             return programs.Ran()
-        return programs.run_all(self._paths, _file(self._paths), self._limit_s, log.say)
+        return programs.run_all(self._paths, _file(self._paths), self._limit_s, said.say)
 
     def _note(self, journal: _Journal) -> None:
         durable.write_json(self._paths.apply_journal, asdict(journal))
@@ -264,9 +277,6 @@ class Applier:
     def _done(self, ours: Iterable[str]) -> None:
         durable.write_json(_checks_file(self._paths), sorted(ours))
         durable.remove(self._paths.apply_journal)
-
-    def _line(self, level: str, text: str) -> tuple[str, str, str]:
-        return (self._clock.now().isoformat(), level, text)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -281,9 +291,13 @@ class Applier:
             os.close(fd)
 
 
+def _into_our_log(level: str, sentence: str) -> None:
+    (log.error if level == "error" else log.info)(sentence)
+
+
 def _verb(paths: Paths, each: Wanted) -> str:
     """What has to be done for this check; "": nothing."""
-    path = paths.available / f"{each.stem}{checkfiles.SUFFIX}"
+    path = paths.available / f"{each.stem}{SUFFIX}"
     try:
         found = path.read_text("utf-8", "surrogateescape")
     except OSError:

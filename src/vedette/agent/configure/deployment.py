@@ -30,6 +30,17 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_KNOWN: Final = 20
 
 
+CLIENTS: Final = ("/usr/bin/mender-update", "/usr/bin/mender", "/usr/bin/mender-client")
+"""One of these is there where a Mender client is installed."""
+
+
+def are_ours(taken: str, paths: Paths) -> bool:
+    """Are deployments ours to take, as CONFIG_DEPLOYMENTS says (`taken`), with no Mender client on the bus?"""
+    if taken == "auto":
+        return not any(paths.below(each).exists() for each in CLIENTS)
+    return taken == "on"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """One deployment of a configuration to this device."""

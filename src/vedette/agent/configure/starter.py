@@ -8,6 +8,7 @@ from vedette.agent.host import Host
 from vedette.agent.loop import Loop, Timer
 from vedette.agent.paths import Paths
 from vedette.agent.process import Process
+from vedette.agent.store import boot_id
 
 AGAIN_S: Final = 60.0
 """After a child that failed, as on a full disk."""
@@ -23,9 +24,17 @@ class Starter:
         self._again = self._stopping = False
 
     def start(self) -> None:
-        """Begin: somebody may have been interrupted."""
-        if self._paths.deployment.exists() or self._paths.apply_journal.exists():
+        """Begin: somebody may have been interrupted, or this is another boot."""
+        begun = self._paths.deployment.exists() or self._paths.apply_journal.exists()
+        if begun or (self._paths.apply_programs.exists() and self._is_new_boot()):
             self.ring()
+
+    def _is_new_boot(self) -> bool:
+        """Has a configuration been applied, in another boot than this?"""
+        try:
+            return boot_id() not in self._paths.applied_in.read_text()
+        except OSError:
+            return False
 
     def ring(self) -> None:
         """There is something to apply."""

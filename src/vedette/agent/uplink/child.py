@@ -214,9 +214,10 @@ class Child:
 
     def _configure(self, api: Api, conf: MenderConf, *, beside: bool) -> bool:
         """What is due of deployments of a configuration. `beside`: the server is being spoken to anyway."""
-        from vedette.agent.uplink import deployments  # what an alert need not wait for
+        from vedette.agent.configure import deployment  # what an alert need not wait for
+        from vedette.agent.uplink import deployments
 
-        if not deployments.are_ours(self._terms, self._paths):
+        if not deployment.are_ours(self._terms.config_deployments, self._paths):
             return False
         if self._deployments is None:
             self._deployments = deployments.Deployments(

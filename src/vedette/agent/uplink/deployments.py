@@ -45,7 +45,6 @@ BESIDE_S: Final = 60.0
 LATER: Final = 1.25
 """Of the interval, at most: a fleet does not ask at once, and who reports its checks as often is not woken for it."""
 FETCHES: Final = 5  # of one deployment that the server refuses; then it has failed
-CLIENTS: Final = ("/usr/bin/mender-update", "/usr/bin/mender", "/usr/bin/mender-client")
 DEVICE_TYPE: Final = "/var/lib/mender/device_type"
 ARTIFACT: Final = "/etc/mender/artifact_info"
 MAX_NAME: Final = 256
@@ -54,13 +53,6 @@ MAX_NAME: Final = 256
 ASKED, OLD_API, FETCHED, REPORTED = "deployments.asked", "deployments.v1", "deployments.fetched", "configuration.sent"
 KEYS: Final = (ASKED, OLD_API, FETCHED, REPORTED)
 """All that another server knows nothing of."""
-
-
-def are_ours(terms: Terms, paths: Paths) -> bool:
-    """Are deployments ours to take, with no Mender client on the bus?"""
-    if terms.config_deployments == "auto":
-        return not any(paths.below(each).exists() for each in CLIENTS)
-    return terms.config_deployments == "on"
 
 
 class Deployments:
