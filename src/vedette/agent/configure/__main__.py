@@ -51,8 +51,9 @@ def _work(paths: Paths, settings: Settings) -> None:
         log.info(f"{found.artifact} was called off: what was before is brought back")
         _told(paths, found, ABORTED, applier.call_off(found.values, found.before))
     elif found is not None and found.phase == REBOOT and found.asked and found.boot == boot_id():
-        log.info(f"{found.artifact} takes effect with the next boot: {settings.config_reboot_command}")
-        programs.run_shell(paths, settings.config_reboot_command or "true", limit_s, lambda _, text: log.warn(text))
+        if settings.config_reboot_command:
+            log.info(f"{found.artifact} takes effect with the next boot: {settings.config_reboot_command}")
+            programs.run_shell(paths, settings.config_reboot_command, limit_s, lambda _, text: log.warn(text))
     else:
         applier.recover()
         if (
