@@ -233,7 +233,7 @@ def _files(tree: Path, version: str, scratch: Path) -> None:
     for name in ("available", "enabled"):
         (tree / "etc/mender-monitor/monitor.d" / name).mkdir(parents=True)
     doc = tree / "usr/share/doc" / PACKAGE
-    for name in ("checks.md", "security.md"):
+    for name in ("checks.md", "security.md", "import.md"):
         put(SOURCE / "docs" / name, f"usr/share/doc/{PACKAGE}/{name}")
     (doc / "changelog.gz").write_bytes(_gzip((SOURCE / "CHANGELOG.md").read_bytes()))
     (doc / "copyright").write_text(_copyright(tree))
