@@ -4,7 +4,7 @@ A layer of many devices counts in the version whose rollout has reached the devi
 is remembered by a hash of what it brings, so nobody gets what he has, however often it is looked at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,7 @@ from vedette.server.configuration.layers import (
     digest,
     merge,
 )
+from vedette.server.configuration.rollout_store import OPEN
 from vedette.server.configuration.waves import EVERYBODY, Step, counts_for
 from vedette.server.db import Row, Tx
 from vedette.server.deployments import fleets
@@ -63,16 +64,27 @@ def own_layer(row: Row) -> Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Brings:
+    """A version of a layer, and the rollout that is under way of it, with its present wave."""
+
+    layer: Layer
+    carries: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is wanted of a device, and as it travels."""
+    """What is wanted of a device, as it travels, and which rollouts are carried by it."""
 
     effective: Effective
     content: str
     digest: str
+    carries: Sequence[tuple[str, int]]
 
     @classmethod
-    def of(cls, effective: Effective) -> "Wanted":
-        return cls(effective, content(effective.values), digest(effective.values))
+    def of(cls, outer: Sequence[Brings], *own: Layer) -> "Wanted":
+        found = merge(*(each.layer for each in outer), *own)
+        carries = [each.carries for each in outer if each.carries is not None]
+        return cls(found, content(found.values), digest(found.values), carries)
 
 
 class Layers:
@@ -81,17 +93,31 @@ class Layers:
     def __init__(self, tx: Tx, devices: Sequence[str]) -> None:
         self._tx = tx
         self._devices = devices
-        self._steps: dict[str, Sequence[Step[Layer]]] = {}
+        self._steps: dict[str, Sequence[Step[Brings]]] = {}
         self._alike: dict[tuple[int, str | None, int], Wanted] = {}
 
-    async def _outer(self, group: str, device: str) -> Layer:
+    async def of(self, row: Row) -> Wanted:
+        """What is wanted of a device, by a row of `layer_store` with its `id`, group and own layer."""
+        outer = [await self._outer("", row["id"])]
+        if row["group_name"] is not None:
+            outer.append(await self._outer(row["group_name"], row["id"]))
+        own = own_layer(row)
+        if own.said:
+            return Wanted.of(outer, own)
+        # Nearly all devices have no layer of their own: then those of a group are all alike.
+        key = (outer[0].layer.version, row["group_name"], outer[-1].layer.version)
+        if key not in self._alike:
+            self._alike[key] = Wanted.of(outer)
+        return self._alike[key]
+
+    async def _outer(self, group: str, device: str) -> Brings:
         """The layer of a group ('' is that of the tenant) as it counts for a device."""
         if group not in self._steps:
             self._steps[group] = await self._read(group)
         level: Level = GROUP if group else TENANT
-        return counts_for(device, self._steps[group], Layer(level, 0, {}))
+        return counts_for(device, self._steps[group], Brings(Layer(level, 0, {})))
 
-    async def _read(self, group: str) -> Sequence[Step[Layer]]:
+    async def _read(self, group: str) -> Sequence[Step[Brings]]:
         """The versions that have not reached all devices, newest first, and the one that has."""
         level: Level = GROUP if group else TENANT
         rows: list[Row] = []
@@ -104,7 +130,10 @@ class Layers:
             Step(
                 row["rollout"],
                 row["reached"],
-                Layer(level, row["number"], said(contents[row["number"]])),
+                Brings(
+                    Layer(level, row["number"], said(contents[row["number"]])),
+                    (row["rollout"], row["wave"]) if row["state"] in OPEN else None,
+                ),
                 await self._begun(row["rollout"]) if row["stopped"] else None,
             )
             for row in rows
@@ -114,50 +143,43 @@ class Layers:
         deployments = await rollout_store.deployments(self._tx, rollout)
         return await fleets.begun(self._tx, list(deployments), self._devices)
 
-    async def of(self, row: Row) -> Wanted:
-        """What is wanted of a device, by a row of `layer_store` with its `id`, group and own layer."""
-        outer = [await self._outer("", row["id"])]
-        if row["group_name"] is not None:
-            outer.append(await self._outer(row["group_name"], row["id"]))
-        own = own_layer(row)
-        if own.said:
-            return Wanted.of(merge(*outer, own))
-        # Nearly all devices have no layer of their own: then those of a group are all alike.
-        key = (outer[0].version, row["group_name"], outer[-1].version)
-        if key not in self._alike:
-            self._alike[key] = Wanted.of(merge(*outer))
-        return self._alike[key]
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What some devices need."""
+
+    content: str
+    digest: str
+    devices: list[str]
+    carries: set[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Needing:
-    """Which devices need a deployment."""
+    """Which devices need a deployment; and of how many the configuration is larger than one may be."""
 
-    devices: Mapping[str, tuple[str, Sequence[str]]]  # by digest of what they need, with that
-    too_large: int  # devices whose configuration is larger than one may be
-    given: Mapping[str, tuple[str, int]]  # deployments that bring others what they need: digest, and the last time
+    needs: Sequence[Need]
+    too_large: int
 
 
 async def needing(tx: Tx, devices: Sequence[str]) -> Needing:
     """Those of these devices that have not what is wanted of them, and are not owed it."""
     layers = Layers(tx, devices)
-    found: dict[str, tuple[str, list[str]]] = {}
-    given: dict[str, tuple[str, int]] = {}
+    found: dict[str, Need] = {}
     too_large = 0
     for row in await layer_store.devices(tx, devices):
         if row["status"] != "accepted":
             continue
         wanted = await layers.of(row)
         if wanted.digest == _has(row):
-            if row["deployment"] is not None and row["given_at"] is not None:
-                _, before = given.get(row["deployment"], ("", 0))
-                given[row["deployment"]] = wanted.digest, max(before, row["given_at"])
             continue
         if not fits(wanted.effective.values):
             too_large += 1
             continue
-        found.setdefault(wanted.digest, (wanted.content, []))[1].append(row["id"])
-    return Needing(found, too_large, given)
+        need = found.setdefault(wanted.digest, Need(wanted.content, wanted.digest, [], set()))
+        need.devices.append(row["id"])
+        need.carries.update(wanted.carries)
+    return Needing(list(found.values()), too_large)
 
 
 def _has(row: Row) -> str | None:
@@ -172,11 +194,14 @@ def _has(row: Row) -> str | None:
     return has
 
 
-async def owe(
-    tx: Tx, services: Services, tenant: str, new: Shared, devices: Sequence[str], digest_: str, now: int
-) -> None:
-    """Give devices a deployment with what is wanted of them; `digest_` tells it."""
-    replaced = await fleets.owe(tx, services, tenant, new, devices, now)
-    if replaced:
-        await rollout_store.carry_on(tx, replaced, new.id, digest_)
-    await layer_store.set_deployed(tx, devices, new.id, digest_, now)
+async def owe(tx: Tx, services: Services, tenant: str, new: Shared, need: Need, now: int) -> None:
+    """Give devices a deployment with what they need."""
+    await fleets.owe(tx, services, tenant, new, need.devices, now)
+    await layer_store.set_deployed(tx, need.devices, new.id, need.digest, now)
+    await carried(tx, need.carries, need.digest, new.id)
+
+
+async def carried(tx: Tx, carries: Iterable[tuple[str, int]], digest_: str, deployment: str) -> None:
+    """Remember which rollouts a deployment carries: they are judged by it, and it is held when they halt."""
+    for rollout, wave in carries:
+        await rollout_store.add_deployment(tx, rollout, wave, digest_, deployment)

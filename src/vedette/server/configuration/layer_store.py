@@ -103,9 +103,10 @@ async def count(tx: Tx) -> int:
 
 
 async def reached(tx: Tx, group: str, limit: int) -> list[Row]:
-    """How far the versions of a layer have come, newest first: `number`, `rollout`, `reached`, `stopped`."""
+    """How far the versions of a layer have come, newest first: `number`, `rollout`, `reached`, `stopped`, `state`,
+    `wave`."""
     return await tx.all(
-        "SELECT version AS number, id AS rollout, reached, stopped FROM rollout"
+        "SELECT version AS number, id AS rollout, reached, stopped, state, wave FROM rollout"
         " WHERE tenant = :tenant AND group_name = :of ORDER BY version DESC LIMIT :limit",
         of=group, limit=limit,
     )  # fmt: skip
@@ -125,8 +126,7 @@ async def contents(tx: Tx, group: str, numbers: Sequence[int]) -> dict[int, str]
 _DEVICE: Final = (
     "SELECT device.id, device.group_name, device.status, device_configuration.configured, device_configuration.absent,"
     " device_configuration.version, device_configuration.deployed, device_configuration.deployment,"
-    " device_deployment.status AS deployment_status, device_deployment.created_at AS given_at, deployment.held"
-    " FROM device"
+    " device_deployment.status AS deployment_status, deployment.held FROM device"
     " LEFT JOIN device_configuration ON device_configuration.tenant = device.tenant"
     " AND device_configuration.device = device.id"
     " LEFT JOIN device_deployment ON device_deployment.tenant = device.tenant AND device_deployment.device = device.id"

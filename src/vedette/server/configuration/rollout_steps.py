@@ -80,9 +80,9 @@ async def _bring_moved(tx: Tx, services: Services, tenant: str, devices: Sequenc
     needing = await effective.needing(tx, devices)
     if needing.too_large:
         log.warning("%d devices cannot have their configuration: with all layers it is too large", needing.too_large)
-    for digest, (content, those) in needing.devices.items():
-        new = Shared(id=str(uuid4()), called="configuration of devices that moved", configuration=content)
-        await effective.owe(tx, services, tenant, new, those, digest, now)
+    for need in needing.needs:
+        new = Shared(id=str(uuid4()), called="configuration of devices that moved", configuration=need.content)
+        await effective.owe(tx, services, tenant, new, need, now)
 
 
 # --- steps of a rollout ----------------------------------------------------------------------------------------------
@@ -165,20 +165,17 @@ async def _handed_out(tx: Tx, services: Services, seen: Row, devices: Sequence[s
         return
     now = micros(services.clock.now())
     needing = await effective.needing(tx, devices)
-    for digest, (content, those) in needing.devices.items():
-        deployment = await rollout_store.deployment(tx, row["id"], row["wave"], digest)
+    for need in needing.needs:
+        deployment = await rollout_store.deployment(tx, row["id"], row["wave"], need.digest)
         new = Shared(
             id=deployment or str(uuid4()),
             called=f"{row['group_name'] or 'tenant'} version {row['version']}, wave {row['wave']}",
-            configuration=content,
+            configuration=need.content,
             retries=rollouts.parameters_of(row).retries,
         )
         if deployment is None:
-            await rollout_store.add_deployment(tx, row["id"], row["wave"], digest, new.id)
-        await effective.owe(tx, services, row["tenant"], new, those, digest, now)
-    for deployment, (digest, given_at) in needing.given.items():
-        if given_at >= row["created_at"]:  # another change was faster, and carried this one
-            await rollout_store.add_deployment(tx, row["id"], row["wave"], digest, deployment)
+            await rollout_store.add_deployment(tx, row["id"], row["wave"], need.digest, new.id)
+        await effective.owe(tx, services, row["tenant"], new, need, now)
     waves = rollouts.waves_of(row)
     if handed_to is None:
         waves[row["wave"] - 1] = replace(waves[row["wave"] - 1], state=SOAKING, handed_out_at=now)
@@ -235,11 +232,12 @@ async def _soaked_at(tx: Tx, row: Row, wave: Wave, deployments: Sequence[str], n
     if soaked > now:
         return soaked
     later = now + int(LOOK_S * MICROS)
-    is_last = row["wave"] == len(rollouts.waves_of(row))
-    if not counts.success and not is_last:
+    is_patient = now < wave.handed_out_at + parameters.patience_s * MICROS
+    if row["wave"] == len(rollouts.waves_of(row)):
+        return later if is_patient and counts.pending + counts.active else now
+    if not counts.success:
         return later
-    patience = wave.handed_out_at + parameters.patience_s * MICROS
-    return later if now < patience and await fleets.somebody_at_it(tx, deployments) else now
+    return later if is_patient and await fleets.somebody_at_it(tx, deployments) else now
 
 
 async def _call_off(tx: Tx, services: Services, rollout: str) -> None:

@@ -3,12 +3,12 @@
 # ruff: noqa: S608 - only constants of this file become part of a statement; values are parameters
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from vedette.server.db import Row, Tx
 
-OPEN: Final = "('running', 'paused', 'halted')"
+OPEN: Final = ("running", "paused", "halted")
 _SEEN: Final = "(:all = 1 OR group_name IN {each:mine})"
 
 
@@ -27,7 +27,7 @@ async def supersede(tx: Tx, group: str, now: int) -> None:
     await tx.execute(
         "UPDATE rollout SET state = 'superseded', finished_at = :now, cleaning = stopped,"
         " look_at = CASE WHEN stopped = 1 THEN CAST(:now AS bigint) END, leased_until = 0"
-        f" WHERE tenant = :tenant AND group_name = :of AND state IN {OPEN}",
+        f" WHERE tenant = :tenant AND group_name = :of AND state IN {OPEN!r}",
         of=group, now=now,
     )  # fmt: skip
 
@@ -46,7 +46,7 @@ async def of_version(tx: Tx, group: str, version: int) -> Row | None:
 async def under_way(tx: Tx, group: str) -> Row | None:
     """What is under way of a layer."""
     return await tx.one(
-        f"SELECT * FROM rollout WHERE tenant = :tenant AND group_name = :of AND state IN {OPEN}", of=group
+        f"SELECT * FROM rollout WHERE tenant = :tenant AND group_name = :of AND state IN {OPEN!r}", of=group
     )
 
 
@@ -128,20 +128,6 @@ async def add_deployment(tx: Tx, rollout: str, wave: int, content_hash: str, dep
         "INSERT INTO rollout_deployment (tenant, rollout, wave, content_hash, deployment)"
         " VALUES (:tenant, :of, :wave, :hash, :deployment) ON CONFLICT (tenant, rollout, deployment) DO NOTHING",
         of=rollout, wave=wave, hash=content_hash, deployment=deployment,
-    )  # fmt: skip
-
-
-async def carry_on(tx: Tx, replaced: Collection[str], deployment: str, content_hash: str) -> None:
-    """What these deployments carried that were called off for another one, that one carries from now on."""
-    await tx.execute(
-        "INSERT INTO rollout_deployment (tenant, rollout, wave, content_hash, deployment)"
-        " SELECT rollout_deployment.tenant, rollout_deployment.rollout, min(rollout_deployment.wave),"
-        " CAST(:hash AS text), CAST(:deployment AS text) FROM rollout_deployment"
-        " JOIN rollout ON rollout.tenant = rollout_deployment.tenant AND rollout.id = rollout_deployment.rollout"
-        " WHERE rollout_deployment.tenant = :tenant AND rollout_deployment.deployment IN {each:replaced}"
-        f" AND rollout.state IN {OPEN} GROUP BY rollout_deployment.tenant, rollout_deployment.rollout"
-        " ON CONFLICT (tenant, rollout, deployment) DO NOTHING",
-        replaced=json.dumps(list(replaced)), deployment=deployment, hash=content_hash,
     )  # fmt: skip
 
 

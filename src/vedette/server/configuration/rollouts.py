@@ -44,7 +44,7 @@ ROLLED_BACK: Final = "rolled_back"
 SUPERSEDED: Final = "superseded"
 FINISHED: Final = "finished"
 STATES: Final = (RUNNING, PAUSED, HALTED, ABORTED_STATE, ROLLED_BACK, SUPERSEDED, FINISHED)
-OPEN: Final = (RUNNING, PAUSED, HALTED)
+OPEN: Final = rollout_store.OPEN
 CAN_BE_ROLLED_BACK: Final = (*OPEN, ABORTED_STATE, FINISHED)
 
 TO_COME: Final = "waiting"

@@ -15,7 +15,7 @@ from vedette.errors import Conflict, Invalid, NotFound, Unauthenticated
 from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.configuration import layer_store, rules, store
-from vedette.server.configuration.effective import MAX_KEYS, Layers, Wanted, own_said
+from vedette.server.configuration.effective import MAX_KEYS, Layers, Wanted, carried, own_said
 from vedette.server.configuration.layers import Drift, Effective, Said, Values, drift
 from vedette.server.db import DeviceScope, Row, Tx, UserScope
 from vedette.server.deployments import service as deployments
@@ -270,6 +270,7 @@ async def deploy_in(
     now = micros(services.clock.now())
     await deployments.create(tx, caller.scope.tenant, new, now)
     await layer_store.set_deployed(tx, [device_id], new.id, wanted.digest, now)
+    await carried(tx, wanted.carries, wanted.digest, new.id)
     thing, change = audit.device(device_id, row["identity"]), audit.document(wanted.effective.values)
     await audit.record(tx, services, caller, "deploy_configuration", thing, change)
     services.live.announce(tx, caller.scope.tenant, row["group_name"], device_id)

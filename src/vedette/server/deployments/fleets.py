@@ -3,7 +3,7 @@
 Whatever a device had been owed and had not begun is called off with a newer configuration: it holds all that is wanted.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vedette.server.db import Row, Tx
@@ -24,11 +24,8 @@ class Shared:
     retries: int = 0
 
 
-async def owe(
-    tx: Tx, services: Services, tenant: str, new: Shared, devices: Sequence[str], now: int
-) -> Collection[str]:
-    """Owe it to these devices; those who have had it, or are not there for this scope, are left out. The deployments
-    that were called off for it."""
+async def owe(tx: Tx, services: Services, tenant: str, new: Shared, devices: Sequence[str], now: int) -> None:
+    """Owe it to these devices; those who have had it, or are not there for this scope, are left out."""
     values = {
         "id": new.id,
         "type": CONFIGURATION,
@@ -44,14 +41,12 @@ async def owe(
     if not added:
         if is_new:
             await store.remove(tx, new.id)
-        return ()
+        return
     await store.widen(tx, new.id, len(added))
-    replaced = await store.abort_pending(tx, added, new.id, now)
-    await _ended(tx, replaced, now)
+    await _ended(tx, await store.abort_pending(tx, added, new.id, now), now)
     for device, group in (await store.groups(tx, added)).items():
         due.announce(tx, tenant, device)
         services.live.announce(tx, tenant, group, device)
-    return {row["deployment"] for row in replaced}
 
 
 async def hold(tx: Tx, tenant: str, deployments: Sequence[str], *, held: bool) -> None:
