@@ -5,6 +5,8 @@ Arguments are read by hand, not by a library: a pattern may begin with a dash, a
 is taken as written.
 """
 
+import vedette.agent.lean  # noqa: F401  # isort: skip  # before all that it makes quicker to import
+
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from vedette import __version__
-from vedette.agent import checkfiles, control_subsystems, settings
+from vedette.agent import settings
 from vedette.agent.paths import ROOT_VARIABLE, Paths
 from vedette.errors import VedetteError
 
@@ -26,6 +28,8 @@ class _Usage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Command:
+    """What can be said behind the program's name."""
+
     run: Callable[[Paths, list[str]], int | None]  # returns the exit status, None: 0
     arguments: str
     summary: str
@@ -88,6 +92,8 @@ def _run(arguments: list[str]) -> int | None:
 
 
 def _create(paths: Paths, arguments: list[str]) -> None:
+    from vedette.agent import checkfiles, control_subsystems
+
     kind, name, *rest = _take(arguments, "create", at_least=2)
     subsystem = control_subsystems.find(kind)
     kind_of_file, name = control_subsystems.place(kind, name)
@@ -101,6 +107,8 @@ def _create(paths: Paths, arguments: list[str]) -> None:
 
 
 def _enable(paths: Paths, arguments: list[str]) -> None:
+    from vedette.agent import checkfiles, control_subsystems
+
     kind, name = _take(arguments, "enable", at_least=2, at_most=2)
     kind, name = control_subsystems.place(kind, name)
     control_subsystems.validate(checkfiles.find(paths, kind, name))
@@ -108,11 +116,15 @@ def _enable(paths: Paths, arguments: list[str]) -> None:
 
 
 def _disable(paths: Paths, arguments: list[str]) -> None:
+    from vedette.agent import checkfiles, control_subsystems
+
     subsystem, name = control_subsystems.place(*_take(arguments, "disable", at_least=2, at_most=2))
     checkfiles.disable(paths, subsystem, name)
 
 
 def _delete(paths: Paths, arguments: list[str]) -> None:
+    from vedette.agent import checkfiles, control_subsystems
+
     subsystem, name, *_ = _take(arguments, "delete", at_least=2)  # scripts repeat the arguments of create
     subsystem, name = control_subsystems.place(subsystem, name)
     _refuse_servers(paths, subsystem, name)

@@ -23,6 +23,8 @@ class Wrong(Exception):
 
 @dataclass(slots=True)
 class _Options:
+    """What was asked for."""
+
     words: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     since: str = ""
