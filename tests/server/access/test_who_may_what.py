@@ -39,6 +39,11 @@ BODIES = {  # by method and the end of the path: what the handler can read
     ("POST", "/inventory/filters"): '{"name":"","terms":[]}',
     ("PUT", "/filters/{id}"): '{"name":"x","terms":[{"scope":"a","attribute":"b","type":"$eq","value":"c"}]}',
     ("POST", "/statistics/list"): '{"deployment_ids":[]}',
+    ("PUT", "/layers/tenant"): '{"values":{}}',
+    ("PUT", "/layers/groups/{name}"): '{"values":{"key":"value"}}',
+    ("PUT", "/layers/devices/{device}"): '{"values":{"key":"value"}}',
+    ("POST", "/preview"): '{"values":{}}',
+    ("POST", "/revert"): '{"version":1}',
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from serving import PASSWORD, FakeDevice, real_server
 from starlette.routing import Route
 
 from vedette.server.app import routes
+from vedette.server.configuration import rollout_steps
 from vedette.server.http.routes import SAFE
 from vedette.server.settings import Settings
 
@@ -30,6 +31,8 @@ FILTERS = "/api/management/v2/inventory/filters"
 DEPLOYMENTS = "/api/management/v1/deployments/deployments"
 CONFIG = "/api/management/v1/deviceconfig/configurations/device"
 TENANTS = "/api/management/v2/tenantadm/tenants"
+LAYERS = "/api/management/v1/vedette/configuration/layers"
+ROLLOUTS = "/api/management/v1/vedette/configuration/rollouts"
 
 NOTHING_TO_LOG = {
     "POST /api/management/v1/useradm/auth/login": "signing in changes nothing that others see; login_ts tells of it",
@@ -47,6 +50,9 @@ NOTHING_TO_LOG = {
     "POST /api/management/v2/devauth/devices/search": "only asks",
     "POST /api/management/v2/inventory/filters/search": "only asks",
     "POST /api/management/v1/deployments/deployments/statistics/list": "only asks",
+    f"POST {LAYERS}/tenant/preview": "only asks",
+    f"POST {LAYERS}/groups/{{name}}/preview": "only asks",
+    f"POST {LAYERS}/devices/{{device}}/preview": "only asks",
 }
 
 
@@ -374,6 +380,49 @@ def _(office: Office) -> Asked:
 @recipe(f"POST {CONFIG}/{{device}}/deploy")
 def _(office: Office) -> Asked:
     return Asked(f"{CONFIG}/{_deployed(office)[0]}/deploy", {})
+
+
+@recipe(f"PUT {LAYERS}/tenant", f"PATCH {LAYERS}/tenant")
+def _(office: Office) -> Asked:
+    return Asked(f"{LAYERS}/tenant", {"values": {"key": str(uuid4())}})
+
+
+@recipe(f"PUT {LAYERS}/groups/{{name}}", f"PATCH {LAYERS}/groups/{{name}}")
+def _(office: Office) -> Asked:
+    return Asked(f"{LAYERS}/groups/{uuid4()}", {"values": {"key": "value"}})
+
+
+@recipe(f"PUT {LAYERS}/devices/{{device}}", f"PATCH {LAYERS}/devices/{{device}}")
+def _(office: Office) -> Asked:
+    return Asked(f"{LAYERS}/devices/{office.device().id}", {"values": {"key": "value"}})
+
+
+@recipe(f"POST {LAYERS}/tenant/revert", f"POST {LAYERS}/groups/{{name}}/revert")
+@recipe(f"POST {LAYERS}/devices/{{device}}/revert")
+def _(office: Office) -> Asked:
+    layer = office.asked[1].removesuffix("/revert")
+    layer = layer.replace("{name}", str(uuid4())).replace("{device}", office.device().id)
+    for _ in range(2):
+        assert office.admin.put(layer, json={"values": {"key": str(uuid4())}}).status_code == 200
+    return Asked(f"{layer}/revert", {"version": office.admin.get(layer).json()["version"] - 1})
+
+
+@recipe(*[f"POST {ROLLOUTS}/{{rollout}}/{what}" for what in ("pause", "abort", "rollback", "resume")])
+def _(office: Office) -> Asked:
+    paused = office.asked[1].endswith("/resume")
+    body = {"values": {"key": "value"}, "rollout": {"paused": paused}}
+    made = office.admin.put(f"{LAYERS}/groups/{uuid4()}", json=body).json()["rollout"]
+    return Asked(office.asked[1].replace("{rollout}", made), {})
+
+
+@recipe(f"POST {ROLLOUTS}/{{rollout}}/advance")
+def _(office: Office) -> Asked:
+    device, use = office.device(), office.server.services
+    office.admin.put(f"/api/management/v1/inventory/devices/{device.id}/group", json={"group": device.id})
+    made = office.admin.put(f"{LAYERS}/groups/{device.id}", json={"values": {"key": "value"}}).json()["rollout"]
+    while office.admin.get(f"{ROLLOUTS}/{made}").json()["waves"][0]["state"] != "soaking":
+        assert office.server.run(rollout_steps.turn(use))
+    return Asked(f"{ROLLOUTS}/{made}/advance", {})
 
 
 @recipe(f"PUT {DEPLOYMENTS}/{{deployment}}/status")

@@ -356,8 +356,8 @@ async def get_effective(request: Request, caller: Caller) -> Response:
 
 def _which(request: Request) -> Which:
     path = request.path_params
-    if "group" in path:
-        return Which(GROUP, path["group"])
+    if "name" in path:
+        return Which(GROUP, path["name"])
     return Which(DEVICE, path["device"]) if "device" in path else Which(TENANT)
 
 
@@ -440,7 +440,7 @@ def _layer_routes(path: str) -> Sequence[Route]:
 ROUTES: Final = [
     user_route(f"{PREFIX}/layers", {"GET": get_layers}),
     *_layer_routes(f"{PREFIX}/layers/tenant"),
-    *_layer_routes(f"{PREFIX}/layers/groups/{{group}}"),
+    *_layer_routes(f"{PREFIX}/layers/groups/{{name}}"),
     *_layer_routes(f"{PREFIX}/layers/devices/{{device}}"),
     user_route(f"{PREFIX}/devices/{{device}}/effective", {"GET": get_effective}),
 ]
