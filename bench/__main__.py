@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import following, ingest, management, peers, results, road, scan, weight, wrk
+from bench import cve, following, ingest, management, peers, results, road, scan, security, weight, wrk
 from bench.markdown import table
 from vedette.demo.stage import Stage
 
@@ -164,6 +164,8 @@ PARTS: Final[dict[str, Callable[[Stage], list[str]]]] = {
     "weight": weight.measure,
     "peers": peers.measure,
     "scan": scan.measure,
+    "cve": cve.measure,
+    "security": security.measure,
 }
 
 
