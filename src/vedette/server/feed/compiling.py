@@ -83,12 +83,15 @@ def _buckets(packages: Mapping[str, Sequence[Advisory]], before: int) -> int:
 
 def _divided(packages: Mapping[str, Sequence[Advisory]]) -> list[bytes]:
     """The blocks of a bucket. One that is large is divided by advisories, so that a new one changes one block only."""
-    parts = 1
+    whole = dump_block(packages)
+    if len(whole) <= PART:
+        return [whole]
+    parts = 2
+    while parts * PART < len(whole):
+        parts *= 2
     while parts <= MAX_PARTS:
         blocks = [dump_block(each) for each in _dealt(packages, parts) if each]
-        if parts == 1 and len(blocks[0]) <= PART:
-            return blocks
-        if parts > 1 and max(map(len, blocks)) <= (PART if parts < 64 else MAX_BLOCK):
+        if max(map(len, blocks)) <= (PART if parts < 64 else MAX_BLOCK):
             return blocks
         parts *= 2
     raise Invalid(f"too many advisories for one package: {', '.join(sorted(packages))[:200]}")

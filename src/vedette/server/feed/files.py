@@ -132,7 +132,7 @@ def _keep(records: Iterable[Record], taken: Taken) -> None:
         found = True
         if fits(record):
             taken.lines.setdefault(record.stream, []).append(record.dump())
-            if taken.count > MAX_RECORDS and len(taken.lines[record.stream]) % 1000 == 0:
+            if len(taken.lines[record.stream]) % 1000 == 0 and taken.count > MAX_RECORDS:
                 raise Invalid(f"more than {MAX_RECORDS} advisories; import fewer at once")
         else:
             taken.skipped += 1

@@ -103,7 +103,13 @@ def records(document: Osv) -> Iterator[Record]:
         if not ranges and not versions:
             continue
         name = re.sub(r"[-_.]+", "-", package.name).lower() if base == "PyPI" else package.name
-        yield Record(document.id, document.modified, package.ecosystem, name, replace(advisory, versions=versions))
+        yield Record(
+            document.id,
+            document.modified,
+            package.ecosystem,
+            name,
+            replace(advisory, versions=versions) if versions else advisory,
+        )
 
 
 def wanted(ecosystem: str) -> bool:
