@@ -31,7 +31,9 @@ class Scanner:
     def scan(self, context: Context) -> Report:
         unseen: list[str] = []
         own = _own(context.state)
-        ended: list[Ended | None] = [_of_own(each) for each in own if each.get("status") in (SUCCESS, FAILURE)]
+        ended: list[Ended | None] = [
+            _of_own(each) for each in own if each.get("status") in (SUCCESS, FAILURE) or not _whole(each)
+        ]
         try:
             ended.append(mender_logs.last(context.root))
         except OSError as exc:
@@ -78,11 +80,16 @@ def _time(entry: dict[str, Any]) -> datetime:
 def _of_own(entry: dict[str, Any]) -> Ended:
     return Ended(
         id=str(entry["id"]),
-        status=str(entry["status"]),
+        status=SUCCESS if entry["status"] == SUCCESS else FAILURE,
         at=_time(entry),
         error=str(entry.get("error", "")),
-        rolled_back=entry["status"] == FAILURE,  # our agent puts everything back
+        rolled_back=_whole(entry),
     )
+
+
+def _whole(entry: dict[str, Any]) -> bool:
+    """Our agent puts everything back; where it could not, also of one that was called off, it says so."""
+    return bool(entry.get("consistent", True))
 
 
 def _failed(ended: Ended) -> Finding:
