@@ -4,14 +4,18 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cases import all_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tree import Tree, check
 
 from vedette.agent.security.patterns import Patterns
+from vedette.agent.security.walk import within
 
 
 @pytest.mark.parametrize("path", all_of("integrity"), ids=lambda path: path.stem)
@@ -129,6 +133,57 @@ def test_taken_away_directory_is_one_finding(tmp_path: Path) -> None:
     shutil.rmtree(tree.at("/etc/ssl"))
     (finding,) = tree.scan().findings
     assert (finding.key, finding.status) == ("/etc/ssl", "FILE_GONE")
+
+
+NAMES = st.sampled_from(["a", "b", "d/a", "d/b", "d/e/a", "f/a"])
+STEPS = st.one_of(
+    st.tuples(st.just("file"), NAMES, st.sampled_from(["644 x", "755 x", "644 y"])),
+    st.tuples(st.just("link"), NAMES, st.sampled_from(["a", "b"])),
+    st.tuples(st.just("remove"), NAMES, st.just("")),
+    st.tuples(st.just("chmod"), NAMES, st.sampled_from(["600", "755"])),
+    st.tuples(st.just("move"), NAMES, NAMES),
+    st.tuples(st.just("rewrite"), NAMES, st.sampled_from(["x", "y", "z"])),
+    st.tuples(st.just("scan"), st.just(""), st.just("")),
+)
+
+
+def snapshot(top: Path) -> dict[str, str]:
+    """Each file with all of it that counts, seen in another way than the scanner's."""
+    out = {}
+    for path in [top, *top.rglob("*")]:
+        content = str(path.readlink()) if path.is_symlink() else path.read_text() if path.is_file() else ""
+        mode = "" if path.is_symlink() else f"{path.lstat().st_mode:o}"
+        out[f"/{path.relative_to(top.parent)}"] = f"{path.is_symlink()} {mode} {content}"
+    return out
+
+
+@given(steps=st.lists(STEPS, max_size=25))
+@settings(deadline=None, max_examples=60)
+def test_exactly_what_differs_is_found(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, str]]
+) -> None:
+    """Whatever happens, and whenever it looks meanwhile: in the end each file that differs is told, and no other."""
+    tree = Tree(tmp_path_factory.mktemp("device"), "integrity", paths="/etc")
+    for name in ("a", "d/a", "d/e/a"):
+        tree.do(f"file /etc/{name} 644 of {name}")
+    tree.scan()
+    before = snapshot(tree.at("/etc"))
+    for verb, name, more in steps:
+        if verb == "scan":
+            tree.scan()
+            continue
+        with suppress(OSError):  # there is no such file, or a link that leads nowhere
+            tree.do(f"{verb} /etc/{name} {f'/etc/{more}' if verb == 'move' else more}".strip())
+    after = snapshot(tree.at("/etc"))
+    differs = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    report = tree.scan()
+    told = {each.key for each in report.findings}
+    assert told <= differs
+    came_or_went = {each.key for each in report.findings if each.status in {"FILE_ADDED", "FILE_GONE"}}
+    moved_from = {each.what.partition(" was moved to ")[0] for each in report.findings if each.status == "FILE_MOVED"}
+    for path in differs - told - moved_from:
+        assert any(within(path, each) for each in came_or_went), f"{path} differs, and is not told"
+    assert {each.key for each in tree.scan().findings} == told, "nothing has changed since"
 
 
 def test_another_setting_floods_nobody(tmp_path: Path) -> None:
