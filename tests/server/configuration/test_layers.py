@@ -132,7 +132,8 @@ def test_every_change_is_a_version_and_any_can_be_taken_back(ours: Fleet, level:
     assert page.json() == [second]
     assert ours.get(f"{path}/versions/2")["values"] == {"a": "1", "c": "3"}
     assert ours.admin.get(f"{path}/versions/4").status_code == 404
-    assert ours.admin.get(f"{path}/versions/{2**70}").status_code == 400
+    for wrong in (2**70, "x"):
+        assert ours.admin.get(f"{path}/versions/{wrong}").status_code == 404
 
 
 def test_old_versions_are_forgotten(ours: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vedette.errors import Invalid
+from vedette.errors import Invalid, NotFound
 from vedette.server.caller import Caller
 from vedette.server.configuration import layer_service, preview, service
 from vedette.server.configuration.layer_service import Edit, Saved, Version, Which, merged, replaced
@@ -230,7 +230,7 @@ async def get_layers(request: Request, caller: Caller) -> Response:
     return paged(request, page, items, found.total)
 
 
-@operation("Show a layer", answers=Answer(LayerAnswer, headers=("ETag",)))
+@operation("Show a layer", answers=Answer(LayerAnswer, headers=("ETag",)), errors=(400,))
 async def get_layer(request: Request, caller: Caller) -> Response:
     which = _which(request)
     found = await layer_service.layer(services(request), caller, which)
@@ -248,7 +248,11 @@ async def get_layer(request: Request, caller: Caller) -> Response:
 
 
 _IF_MATCH: Final = (Parameter("If-Match", "The version that the caller has seen.", str, "header"),)
-_SAVING: Final[dict[str, Any]] = {"headers": _IF_MATCH, "answers": SavedAnswer, "errors": (409, 412)}
+_SAVING: Final[dict[str, Any]] = {
+    "headers": _IF_MATCH,
+    "answers": Answer(SavedAnswer, headers=("ETag",)),
+    "errors": (404, 409, 412),
+}
 
 
 @operation("Change a layer", body=SaveBody, **_SAVING)
@@ -274,7 +278,7 @@ async def revert_layer(request: Request, caller: Caller) -> Response:
     return _saved(await layer_service.revert(services(request), caller, _which(request), body.version, edit))
 
 
-@operation("Ask what a change of a layer would do", body=PreviewBody, answers=PreviewAnswer)
+@operation("Ask what a change of a layer would do", body=PreviewBody, answers=PreviewAnswer, errors=(404,))
 async def preview_layer(request: Request, caller: Caller) -> Response:
     body, which = await decode(request, PreviewBody), _which(request)
     if (body.values is None) == (body.version is None):
@@ -311,13 +315,16 @@ async def get_versions(request: Request, caller: Caller) -> Response:
 
 
 @operation(
-    "Show a version of a layer", path=(Parameter("version", "Its number.", Number, "path"),), answers=VersionAnswer
+    "Show a version of a layer",
+    path=(Parameter("version", "Its number.", Number, "path"),),
+    answers=VersionAnswer,
+    errors=(400,),
 )
 async def get_version(request: Request, caller: Caller) -> Response:
     number = request.path_params["version"]
-    if number > 2**53:
-        raise Invalid("no version has such a number")
-    found = await layer_service.version(services(request), caller, _which(request), number)
+    if not (number.isascii() and number.isdigit() and len(number) <= 15):
+        raise NotFound(f"there is no version {number[:50]!r}")
+    found = await layer_service.version(services(request), caller, _which(request), int(number))
     return json_response(_add(_version(found), values=found.said))
 
 
@@ -433,7 +440,7 @@ def _layer_routes(path: str) -> Sequence[Route]:
         user_route(f"{path}/revert", {"POST": revert_layer}),
         user_route(f"{path}/preview", {"POST": preview_layer}),
         user_route(f"{path}/versions", {"GET": get_versions}),
-        user_route(f"{path}/versions/{{version:int}}", {"GET": get_version}),
+        user_route(f"{path}/versions/{{version}}", {"GET": get_version}),
     )
 
 
