@@ -50,7 +50,7 @@ class Stage:
             else:
                 self.loop.call_later(0.01, look)
 
-        look()
+        self.loop.call_soon(look)  # not at once: `run` would begin after `stop`, and never end
         self.loop.run()
         assert true(), f"waited {DEADLINE_S} s in vain: {what or true}"
 
