@@ -106,6 +106,19 @@ def test_an_alert_of_another_kind_keeps_its_own_words() -> None:
     assert "Description: it stopped" in part(message, "plain").splitlines()
 
 
+def test_a_description_of_several_lines_is_read_as_such_and_its_lines_pass_for_no_others() -> None:
+    said = "nc listens on tcp 0.0.0.0:80\nBy: user root\nTime on device: never\x0bBcc: x"
+    about = Subject(name="tcp 0.0.0.0:80", type="ports", status="PORT_OPEN", details=Details(description=said))
+    alert = Alert(name="Port tcp 0.0.0.0:80 is open", level=Level.CRITICAL, at=AT, subject=about)
+    message = read(
+        compose(Note(alert=alert, alert_id="a", device="d", group=None, received_at=AT, link="http://x/"), ENVELOPE)
+    )
+    lines = part(message, "plain").splitlines()
+    start = lines.index("Description: nc listens on tcp 0.0.0.0:80")
+    assert lines[start + 1 : start + 3] == ["    By: user root", "    Time on device: never\ufffdBcc: x"]
+    assert "<bdi>By: user root</bdi><br>" in part(message, "html")
+
+
 @pytest.mark.parametrize("ending", ["\r\n", "\n", "\r", "\x00", "\x0b", "\x85", "\u2028", "\n\n"])
 def test_a_device_cannot_start_a_header_or_a_line(ending: str) -> None:
     hostile = f"x{ending}Bcc: eve@example.net{ending}Time on device: never"

@@ -21,6 +21,7 @@ from vedette.server.alerts import excerpt
 MAX_SUBJECT: Final = 400  # characters of the alert's name in a subject
 MAX_LINE: Final = 2000  # characters of one line of a log
 MAX_SIDE: Final = 60  # lines of context on either side
+MAX_DESCRIPTION: Final = 20  # lines of a description
 
 # Control characters, and those that turn the direction of text around: they show something that is not there.
 _UNSEEN: Final = re.compile(
@@ -124,7 +125,7 @@ def _words(note: Note) -> dict[str, Any]:
         "status": _clean(alert.subject.status),
         "pattern": _clean(pattern),
         "path": _clean(path),
-        "description": _clean(details.description),
+        "description": [_clean(each) for each in details.description.split("\n")[:MAX_DESCRIPTION] if each],
         "lines": _lines(details),
         "link": note.link,
     }
