@@ -7,7 +7,7 @@ looked for once, among the devices that there are: a wave of 1 % is 1 % of them,
 
 import hashlib
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Final, Generic, TypeVar
 
@@ -27,7 +27,8 @@ T = TypeVar("T")
 class Parameters:
     """How a rollout is to go. Raises Invalid."""
 
-    waves: tuple[float, ...] = (1, 10, 100)  # percent of the devices, all of those before among them
+    # Percent of the devices, all of those before among them. A factory, for a tuple is no JSON in descriptions of this.
+    waves: tuple[float, ...] = field(default_factory=lambda: (1, 10, 100))
     soak_s: int = 600  # from the end of the handing out to the next wave
     patience_s: int = 3600  # so long it is waited for devices that are at it
     retries: int = 0  # how often a device gets it again that has failed
