@@ -371,7 +371,7 @@ changes again it is a finding again. Without KEY: prints what is accepted.
 fail2ban    a filter, a file of jails, or a directory of filters; /etc/fail2ban: what is
             enabled there
 sigma       a rule (YAML), or a directory of rules, for Linux
---log FILE  the log, or "@" and a command, in place of where such lines usually are
+--log FILE  the log, or a command as for create, in place of where such lines usually are
 --name NAME of the check; of several, NAME- stands before the name of each
 --enable    switch the checks on
 --dry-run   only tell what would be made
