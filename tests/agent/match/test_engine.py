@@ -113,8 +113,8 @@ def test_whatever_the_patterns_and_the_log(texts: list[str], lines: list[bytes],
 def test_however_it_is_cut_and_whatever_is_hot(texts: list[str], lines: list[bytes], times: int, kind: str) -> None:
     """Long enough for several slices, and for probes that become too hot to be searched."""
     data = block(lines) * times
-    old = engine.SLICE_BYTES, engine.COUNT_BYTES
-    engine.SLICE_BYTES = engine.COUNT_BYTES = 1000  # type: ignore[misc]
+    old = engine.SLICE_BYTES, engine.QUICK_BYTES
+    engine.SLICE_BYTES = engine.QUICK_BYTES = 1000  # type: ignore[misc]
     try:
         patterns = compiled(texts)
         expected = line_by_line(compiled(texts), data)
@@ -123,7 +123,7 @@ def test_however_it_is_cut_and_whatever_is_hot(texts: list[str], lines: list[byt
         counter = Engine(compiled(texts), made, finder(kind, made))
         assert counter.count(data, len(data)) == len({start for _, start, decided in expected if decided})
     finally:
-        engine.SLICE_BYTES, engine.COUNT_BYTES = old  # type: ignore[misc]
+        engine.SLICE_BYTES, engine.QUICK_BYTES = old  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,6 +13,8 @@ from vedette.errors import Unavailable
 
 BLOCK_BYTES: Final = 256 * 1024
 """Read in one go, where there is so much."""
+PEEK_BYTES: Final = 4 * 1024
+"""Where the end of a line is looked for, so that what is read ends there."""
 FIRST_BYTES: Final = 32 * 1024
 """Read in one go first: for the few lines that mostly there are, BLOCK_BYTES of memory would be mapped and unmapped."""
 CONTEXT_BYTES: Final = 64 * 1024
@@ -153,7 +155,8 @@ class Generation:
 
     def read(self) -> Block | None:
         """The next lines, at most BLOCK_BYTES (perhaps none yet whole); None at the end of the file."""
-        data = os.pread(self.fd, self._asking, self._read_at)
+        asking = self._asking if self._asking < BLOCK_BYTES else self._whole_lines()
+        data = os.pread(self.fd, asking, self._read_at)
         if not data:
             return self._end_event() if self._over else None
         if self._context is None:
@@ -161,7 +164,7 @@ class Generation:
         if len(self._head) < HEAD_BYTES:
             self._head += data[: HEAD_BYTES - len(self._head)]
         end = data.rfind(b"\n") + 1
-        if len(data) < self._asking:
+        if len(data) < asking:
             self._asking = FIRST_BYTES
         else:
             self._asking = BLOCK_BYTES
@@ -174,6 +177,12 @@ class Generation:
         self._read_at += len(data)
         lines = self._splitter.feed(data)
         return self._block(lines) if self._assembler is None else self._ended(lines, self._assembler)
+
+    def _whole_lines(self) -> int:
+        """How many bytes, of BLOCK_BYTES, end with a line: what is read need not be copied then to cut it there."""
+        start = BLOCK_BYTES - PEEK_BYTES
+        end = os.pread(self.fd, PEEK_BYTES, self._read_at + start).rfind(b"\n") + 1
+        return start + end if end else BLOCK_BYTES
 
     @property
     def holding(self) -> int | None:

@@ -18,9 +18,9 @@ from vedette.agent.match.plan import Plan, make
 from vedette.agent.match.probe import Probe
 
 SLICE_BYTES: Final = 64 * 1024
-"""Searched in one go; between two of them the caller can turn to something else."""
-COUNT_BYTES: Final = 256 * 1024
-"""The same where nobody waits for a turn."""
+"""Searched in one go where each line is looked at; between two of them the caller can turn to something else."""
+QUICK_BYTES: Final = 256 * 1024
+"""The same where only texts are searched for, and where nobody waits for a turn."""
 HOT_BYTES: Final = 300
 """A probe found more often than once in so many bytes costs more than asking the pattern about every line."""
 FEW_LEFT: Final = 4
@@ -110,7 +110,8 @@ class Engine:
         left = set(wanted)
         start = 0
         while start < len(data) and left:
-            end = _slice_end(data, start)
+            quick = len(data) - start <= QUICK_BYTES and not self._way.slow()
+            end = len(data) if quick else _slice_end(data, start)
             for found in self._slice(data, start, end, left):
                 if found is not None and not found.undecided and once:
                     left.discard(found.pattern)
@@ -175,7 +176,7 @@ class Engine:
         """
         total = start = 0
         while start < end:
-            following = end if end - start <= COUNT_BYTES else _slice_end(data, start)
+            following = end if end - start <= QUICK_BYTES else _slice_end(data, start)
             total += self._count_slice(data, start, following)
             start = following
         return total

@@ -196,6 +196,16 @@ def lines_with(expression: bytes, data: bytes) -> int | None:
     return count
 
 
+def compile_text(text: bytes) -> Any | None:
+    """A text, to be searched for by machine code, many bytes at a time. None: there is no machine code here."""
+    code = _cy.compile(b"".join(b"\\x%02x" % byte for byte in text), _NO_OPTIONS, _ALT_BSUX)
+    try:
+        _cy.jit_compile(code)
+    except LibraryError:
+        return None
+    return code
+
+
 def compile_bytes(expression: bytes) -> Any:
     """An expression of our own, for bytes as they are; bounded like every other."""
     return _compile(expression, _BRIEF[min(_BRIEF)])
