@@ -13,6 +13,7 @@ from serving import EMAIL, RealServer, real_server
 
 from vedette.clock import FakeClock
 from vedette.server.configuration import rollout_steps
+from vedette.server.configuration import service as configurations
 from vedette.server.db import DeviceScope, Tx, UserScope
 from vedette.server.deployments import polls, reports
 from vedette.server.deployments.values import Poll
@@ -82,6 +83,12 @@ class Fleet:
         poll = Poll(device_type="box", artifact_name=self.installed.get(device, "none"))
         told = self.server.run(polls.next_deployment(services, scope, poll))
         return None if told is None else told.deployment
+
+    def report(self, device: str, values: Mapping[str, str]) -> None:
+        """A device says what it has, a little later."""
+        self.clock.advance(1)
+        scope = DeviceScope(self.server.tenant.id, device)
+        self.server.run(configurations.report(self.server.services, scope, values))
 
     def say(self, device: str, deployment: str, status: str) -> None:
         scope = DeviceScope(self.server.tenant.id, device)

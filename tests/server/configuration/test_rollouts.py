@@ -427,6 +427,23 @@ def test_who_is_let_in_gets_what_counts(ours: Fleet) -> None:
         ours.server.run(ours.server.services.db.write(ours.scope, set_status, device, status))
         ours.settle()
     assert ours.take(device) == {"a": "1"}
+    for status in ("rejected", "accepted"):
+        ours.server.run(ours.server.services.db.write(ours.scope, set_status, device, status))
+        ours.settle()
+    assert ours.take(device) == {"a": "1"}, "it may have been wiped meanwhile"
+
+
+def test_who_reports_otherwise_gets_it_with_the_next_change(ours: Fleet) -> None:
+    honest, wiped = ours.add(2, "kiosks")
+    ours.put(TENANT, {"a": "1"}, rollout=AT_ONCE)
+    ours.settle()
+    assert len(ours.take_all([honest, wiped])) == 2
+    ours.report(honest, {"a": "1"})
+    ours.report(wiped, {})
+    assert (ours.effective(honest)["in_sync"], ours.effective(wiped)["in_sync"]) == (True, False)
+    ours.put(f"{GROUPS}/kiosks", {"a": "1"}, rollout=AT_ONCE)
+    ours.settle()
+    assert ours.take_all([honest, wiped]) == {wiped: {"a": "1"}}
 
 
 async def set_status(tx: Any, device: str, status: str) -> None:
@@ -440,6 +457,19 @@ def test_a_tenant_without_layers_pays_nothing(ours: Fleet) -> None:
     assert ours.value("SELECT count(*) FROM configuration_due WHERE {visible:configuration_due}") == 0
     assert ours.settle() == 0
     assert ours.take(device) is None
+
+
+def test_what_two_changes_carry_goes_on_when_both_do(ours: Fleet) -> None:
+    devices = ours.add(4, "kiosks")
+    tenant = ours.put(TENANT, {"a": "1"}, rollout=AT_ONCE)["rollout"]
+    group = ours.put(f"{GROUPS}/kiosks", {"b": "1"}, rollout=AT_ONCE)["rollout"]
+    ours.settle()
+    for each in (tenant, group):
+        ours.act(each, "pause")
+    ours.act(group, "resume")
+    assert ours.take_all(devices) == {}
+    ours.act(tenant, "resume")
+    assert ours.take_all(devices) == {each: {"a": "1", "b": "1"} for each in devices}
 
 
 def test_what_is_too_large_together(ours: Fleet) -> None:

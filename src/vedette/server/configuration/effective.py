@@ -4,7 +4,7 @@ A layer of many devices counts in the version whose rollout has reached the devi
 is remembered by a hash of what it brings, so nobody gets what he has, however often it is looked at.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -162,8 +162,9 @@ class Needing:
     too_large: int
 
 
-async def needing(tx: Tx, devices: Sequence[str]) -> Needing:
-    """Those of these devices that have not what is wanted of them, and are not owed it."""
+async def needing(tx: Tx, devices: Sequence[str], anew: Container[str] = ()) -> Needing:
+    """Those of these devices that have not what is wanted of them, and are not owed it; of those in `anew` it is not
+    known what they have."""
     layers = Layers(tx, devices)
     found: dict[str, Need] = {}
     too_large = 0
@@ -171,7 +172,7 @@ async def needing(tx: Tx, devices: Sequence[str]) -> Needing:
         if row["status"] != "accepted":
             continue
         wanted = await layers.of(row)
-        if wanted.digest == _has(row):
+        if wanted.digest == (None if row["id"] in anew and row["deployment"] is not None else _has(row)):
             continue
         if not fits(wanted.effective.values):
             too_large += 1
@@ -190,6 +191,8 @@ def _has(row: Row) -> str | None:
         return None
     if row["deployment_status"] == PENDING and row["held"]:
         return None
+    if row["ended_at"] is not None and row["reported_at"] is not None and row["reported_at"] > row["ended_at"]:
+        return digest(msgspec.json.decode(row["reported"], type=dict[str, str]))  # it may have lost what it had
     has: str | None = row["deployed"]
     return has
 

@@ -126,6 +126,7 @@ async def contents(tx: Tx, group: str, numbers: Sequence[int]) -> dict[int, str]
 _DEVICE: Final = (
     "SELECT device.id, device.group_name, device.status, device_configuration.configured, device_configuration.absent,"
     " device_configuration.version, device_configuration.deployed, device_configuration.deployment,"
+    " device_configuration.reported, device_configuration.reported_at, device_deployment.ended_at,"
     " device_deployment.status AS deployment_status, deployment.held FROM device"
     " LEFT JOIN device_configuration ON device_configuration.tenant = device.tenant"
     " AND device_configuration.device = device.id"
@@ -266,10 +267,11 @@ async def due(tx: Tx, limit: int) -> list[Row]:
     )
 
 
-async def no_longer_due(tx: Tx, devices: Sequence[str]) -> list[str]:
-    """Those of them that still were."""
+async def no_longer_due(tx: Tx, devices: Sequence[str]) -> dict[str, bool]:
+    """Those of them that still were, and whether they were let in meanwhile."""
     rows = await tx.all(
-        "DELETE FROM configuration_due WHERE {visible:configuration_due} AND device IN {each:ids} RETURNING device",
+        "DELETE FROM configuration_due WHERE {visible:configuration_due} AND device IN {each:ids}"
+        " RETURNING device, anew",
         ids=json.dumps(list(devices)),
     )
-    return [row["device"] for row in rows]
+    return {row["device"]: row["anew"] > 0 for row in rows}

@@ -75,9 +75,9 @@ async def turn(services: Services) -> bool:
 
 async def _bring_moved(tx: Tx, services: Services, tenant: str, devices: Sequence[str]) -> None:
     """Give devices that were let in, or are in another group, what is wanted of them now."""
-    devices = await layer_store.no_longer_due(tx, devices)
+    found = await layer_store.no_longer_due(tx, devices)
     now = micros(services.clock.now())
-    needing = await effective.needing(tx, devices)
+    needing = await effective.needing(tx, list(found), [each for each, anew in found.items() if anew])
     if needing.too_large:
         log.warning("%d devices cannot have their configuration: with all layers it is too large", needing.too_large)
     for need in needing.needs:

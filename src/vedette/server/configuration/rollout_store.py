@@ -131,6 +131,18 @@ async def add_deployment(tx: Tx, rollout: str, wave: int, content_hash: str, dep
     )  # fmt: skip
 
 
+async def free_deployments(tx: Tx, rollout: str) -> list[str]:
+    """The deployments that carry it, and that carry no other one that was stopped."""
+    rows = await tx.all(
+        "SELECT deployment FROM rollout_deployment WHERE tenant = :tenant AND rollout = :of AND NOT EXISTS"
+        " (SELECT 1 FROM rollout_deployment AS other JOIN rollout ON rollout.tenant = other.tenant"
+        " AND rollout.id = other.rollout WHERE other.tenant = :tenant"
+        " AND other.deployment = rollout_deployment.deployment AND other.rollout <> :of AND rollout.stopped = 1)",
+        of=rollout,
+    )
+    return [row["deployment"] for row in rows]
+
+
 async def deployments(tx: Tx, rollout: str) -> dict[str, int]:
     """The deployments that carry it, each with its wave."""
     rows = await tx.all(

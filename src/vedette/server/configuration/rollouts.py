@@ -313,7 +313,8 @@ async def resume(services: Services, caller: Caller, rollout_id: str, comment: s
         if row["state"] == HALTED:
             forgiven = await tally(tx, services, row, deployments)
             await rollout_store.change(tx, rollout_id, forgiven=tally_text(forgiven))
-        await fleets.hold(tx, caller.scope.tenant, deployments, held=False)
+        free = await rollout_store.free_deployments(tx, rollout_id)
+        await fleets.hold(tx, caller.scope.tenant, free, held=False)
         now = micros(services.clock.now())
         await rollout_store.change(
             tx, rollout_id, state=RUNNING, reason=comment, stopped=0, look_at=now, leased_until=0

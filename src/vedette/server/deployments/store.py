@@ -250,9 +250,7 @@ async def statistics(tx: Tx, deployments: Sequence[str]) -> list[Row]:
     """How many devices have which status: `deployment`, `status`, `number` each."""
     return await tx.all(
         "SELECT device_deployment.deployment, device_deployment.status, count(*) AS number"
-        " FROM device_deployment JOIN device ON device.tenant = device_deployment.tenant"
-        " AND device.id = device_deployment.device WHERE device_deployment.tenant = :tenant AND {visible}"
-        " AND device_deployment.deployment IN {each:ids}"
+        " FROM device_deployment WHERE {visible:device_deployment} AND device_deployment.deployment IN {each:ids}"
         " GROUP BY device_deployment.deployment, device_deployment.status",
         ids=json.dumps(list(deployments)),
     )

@@ -82,6 +82,7 @@ CREATE INDEX device_deployment_by_deployment ON device_deployment (tenant, deplo
 CREATE TABLE configuration_due (
     tenant TEXT NOT NULL,
     device TEXT NOT NULL,
+    anew INTEGER NOT NULL, -- more than 0: it was let in, so what it has is not known
     PRIMARY KEY (tenant, device),
     FOREIGN KEY (tenant, device) REFERENCES device (tenant, id) ON DELETE CASCADE
 );

@@ -57,9 +57,10 @@ $function$;
 CREATE OR REPLACE FUNCTION vedette_configure_device() RETURNS trigger
 LANGUAGE plpgsql AS $function$
 BEGIN
-    INSERT INTO configuration_due (tenant, device) SELECT NEW.tenant, NEW.id
+    INSERT INTO configuration_due (tenant, device, anew)
+        SELECT NEW.tenant, NEW.id, CASE WHEN OLD.status <> 'accepted' THEN 1 ELSE 0 END
         WHERE EXISTS (SELECT 1 FROM configuration_version WHERE tenant = NEW.tenant)
-        ON CONFLICT (tenant, device) DO NOTHING;
+        ON CONFLICT (tenant, device) DO UPDATE SET anew = configuration_due.anew + excluded.anew;
     RETURN NULL;
 END
 $function$;
