@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tree import Tree, check
 
+from vedette.agent.security.filestate import MAX_BYTES
 from vedette.agent.security.patterns import Patterns
 from vedette.agent.security.walk import within
 
@@ -223,6 +224,16 @@ def test_what_may_not_be_read_is_watched_from_outside(tmp_path: Path) -> None:
     assert "/etc/private" in [each.partition(": ")[0] for each in report.unseen]
     tree.do("chmod /etc/private 700")
     assert "/etc/private/key" in tree.found(), "known over the scan that could not look"
+
+
+def test_a_very_large_file_is_watched_from_outside(tmp_path: Path) -> None:
+    tree = Tree(tmp_path, "integrity", paths="/etc")
+    tree.do("file /etc/large 644")
+    os.truncate(tree.at("/etc/large"), MAX_BYTES + 1)
+    tree.scan()
+    assert tree.found() == {}
+    os.truncate(tree.at("/etc/large"), MAX_BYTES + 2)
+    assert tree.found() == {"/etc/large": "FILE_CHANGED"}
 
 
 def test_out_of_time(tmp_path: Path) -> None:

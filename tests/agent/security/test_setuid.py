@@ -68,6 +68,17 @@ def test_places_that_are_looked_at_later_are_learned(tmp_path: Path) -> None:
     assert later.found() == {"/opt/other": "SETUID_NEW"}
 
 
+def test_what_could_not_be_looked_at_meanwhile_is_still_known(tmp_path: Path) -> None:
+    tree = Tree(tmp_path, "setuid")
+    tree.do("file /opt/su 4755 x")
+    tree.do("mount / ext4 rw")
+    tree.scan()
+    tree.do("mount /opt nfs4 rw")
+    assert list(tree.scan().unseen) == ["/opt: mounted from elsewhere (nfs4)"]
+    tree.at("/proc/self/mountinfo").unlink()
+    assert tree.found() == {}
+
+
 def test_a_scan_that_ran_out_of_time(tmp_path: Path) -> None:
     """It says so, what it has learned is not lost, and it does not take for gone what it did not reach."""
     tree = Tree(tmp_path, "setuid")

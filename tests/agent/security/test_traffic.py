@@ -228,6 +228,7 @@ def test_counters_that_start_anew_raise_no_alarm(
     """Whatever boots, comes again, or is full: without an hour above the limit there is no alarm."""
     device = Device(tmp_path_factory.mktemp("device"), limit="1G", factor="0")
     device.carry("eth0", 2**bits - 500 * MB, 2**bits - MB, bits=bits)
+    device.scan()
     boots = 0
     room = float(0)  # bytes that may still come
     for step, amount in steps:
@@ -243,3 +244,5 @@ def test_counters_that_start_anew_raise_no_alarm(
             room -= amount
             device.carry("eth0", amount // 2, amount // 2, bits=bits)
         assert device.found() == {}
+    device.scan()
+    assert all(amount >= 0 for periods in device.baseline["past"].values() for each in periods for amount in each)
