@@ -109,7 +109,7 @@ def _plain(content: bytes, name: str) -> bytes:
         found = unpacking.decompress(content, MAX_BYTES)
     except zlib.error as exc:
         raise Invalid(f"{name} cannot be unpacked: {exc}") from None
-    if unpacking.unconsumed_tail or not unpacking.eof:
+    if not unpacking.eof:
         raise Invalid(f"{name} is not whole, or larger than {MAX_BYTES} bytes")
     return found
 
