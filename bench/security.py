@@ -66,7 +66,7 @@ def measure(stage: Stage) -> list[str]:
         "",
         f"{_files()} The defaults of each kind; places of `integrity` and aide: {', '.join(PLACES)}.",
         "",
-        *table("what | seconds | CPU s | MB read | RSS MB | beside", *rows),
+        *table("what | seconds | CPU s | MB read | RSS MB, itself | beside", *rows),
         f"Load average {os.getloadavg()[0]:.1f}: where others want the processors, compare CPU seconds.",
         "",
     ]
@@ -167,9 +167,10 @@ def _run(command: Sequence[str], question: bytes = b"") -> Run:
     process.stdin.write(question)
     process.stdin.close()
     os.set_blocking(process.stdout.fileno(), False)
-    output, ended = b"", True
+    output, ended, peak_kb = b"", True, 0
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
         output += process.stdout.read() or b""
+        peak_kb = max(peak_kb, _peak_kb(process.pid))
         if time.monotonic() - started > LIMIT_S:
             ended = False
             os.killpg(process.pid, 9)
@@ -184,7 +185,15 @@ def _run(command: Sequence[str], question: bytes = b"") -> Run:
         seconds=seconds,
         cpu_s=used.ru_utime + used.ru_stime,
         megabytes=int(counts["rchar"]) / 1e6,
-        rss_mb=used.ru_maxrss / 1024,
+        rss_mb=peak_kb / 1024,
         output=output,
         ended=ended,
     )
+
+
+def _peak_kb(pid: int) -> int:
+    """Of the process itself; what `wait4` tells begins with the size of whoever started it."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    return 0
