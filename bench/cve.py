@@ -24,6 +24,13 @@ INSTALLED = 1_000
 NEW = 100  # advisories of a day
 GOAL_S, GOAL_MB = 2, 60
 TIMES = 5
+RUN = """\
+import sys
+from {} import main
+code = main(sys.argv[1:])
+print([line for line in open("/proc/self/status") if line.startswith("VmHWM")][0], file=sys.stderr)
+sys.exit(code)
+"""
 METRICS = {"AV": "NALP", "AC": "LH", "PR": "NLH", "UI": "NR", "S": "UC", "C": "HLN", "I": "HLN", "A": "HLN"}
 
 
@@ -54,8 +61,8 @@ def measure(stage: Stage) -> list[str]:
     return [
         "## Known vulnerabilities",
         "",
-        f"{INSTALLED:,} packages against {ADVISORIES:,} advisories; whole processes, start of the interpreter included,",
-        f"the best of {TIMES}.",
+        f"{INSTALLED:,} packages against {ADVISORIES:,} advisories; whole processes, with the start of Python,",
+        f"the best of {TIMES}. Other work on the machine disturbs CPU time less than wall time.",
         "",
         *table(
             "`mender-monitorctl scan cve` | findings | s | CPU s | peak RSS MB | expected",
@@ -93,32 +100,35 @@ def measure(stage: Stage) -> list[str]:
 
 
 def _scan(root: Path, feed: Path, severity: str) -> Cost:
-    command = ["-m", "vedette.agent.control", "scan", "cve", f"feed={feed}", f"severity={severity}", "unrated=low"]
+    command = ["scan", "cve", f"feed={feed}", f"severity={severity}", "unrated=low"]
     os.environ["MENDER_MONITOR_SCANNED"] = str(root)
     try:
-        runs = [_process(command, ok=(0, 1)) for _ in range(TIMES)]
+        runs = [_process("vedette.agent.control", command, ok=(0, 1)) for _ in range(TIMES)]
     finally:
         del os.environ["MENDER_MONITOR_SCANNED"]
     return min(runs, key=lambda each: each.cpu_s)
 
 
 def _run(place: Path, *words: str) -> Cost:
-    return _process(["-m", "vedette", *words, "--data", str(place / "data")])
+    return _process("vedette.__main__", [*words, "--data", str(place / "data")])
 
 
-def _process(arguments: Sequence[str], ok: Sequence[int] = (0,)) -> Cost:
-    """Run this interpreter to its end."""
-    with tempfile.TemporaryFile() as out:
+def _process(module: str, arguments: Sequence[str], ok: Sequence[int] = (0,)) -> Cost:
+    """Run a program of ours to its end. It says itself what its memory was: wait4(2) would count ours."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         began = time.monotonic()
-        actions = [(os.POSIX_SPAWN_DUP2, out.fileno(), 1)]
-        pid = os.posix_spawn(sys.executable, [sys.executable, *arguments], os.environ, file_actions=actions)
+        actions = [(os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, errors.fileno(), 2)]
+        words = [sys.executable, "-c", RUN.format(module), *arguments]
+        pid = os.posix_spawn(sys.executable, words, os.environ, file_actions=actions)
         _, status, usage = os.wait4(pid, 0)
         wall = time.monotonic() - began
         out.seek(0)
-        text = out.read().decode()
+        errors.seek(0)
+        text, said = out.read().decode(), errors.read().decode()
     if os.waitstatus_to_exitcode(status) not in ok:
-        raise RuntimeError(f"{' '.join(arguments)} failed: {text[-500:]}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
+        raise RuntimeError(f"{' '.join(arguments)} failed: {said[-500:]}")
+    rss_kb = int(said.rpartition("VmHWM:")[2].split()[0])
+    return Cost(wall, usage.ru_utime + usage.ru_stime, rss_kb / 1024, text)
 
 
 def _device(root: Path) -> Path:

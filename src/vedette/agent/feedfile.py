@@ -6,6 +6,7 @@ The scanner of `cve` says what it wants, the uplink fetches it (`uplink/feed.py`
 import json
 import os
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -14,7 +15,9 @@ from vedette.model.feed import MAX_PACK, STREAM, Pack
 
 MAX_STREAMS: Final = 16
 ARRIVED: Final = "arrived"
-_WANTED: Final = "wanted.json"
+WANTED: Final = "wanted"
+MAX_CHECKS: Final = 32
+_OLD_S: Final = 40 * 86400  # a check that looks at all looks each month, so this one is gone
 _MAX_WANTED: Final = 4 * 1024 * 1024  # bytes
 
 Wanted = Mapping[str, frozenset[int]]
@@ -40,18 +43,32 @@ def open_pack(file: BinaryIO) -> Pack:
     return Pack(read)
 
 
-def say_wanted(directory: Path, wanted: Wanted) -> None:
-    """Have these fetched. Raises OSError."""
+def say_wanted(directory: Path, check: str, wanted: Wanted) -> None:
+    """Have these fetched, for this check. Raises OSError."""
     text = json.dumps({stream: _raw(wanted[stream]).hex() for stream in sorted(wanted)}).encode()
-    if (directory / _WANTED).exists() and (directory / _WANTED).read_bytes() == text:
-        return  # a write costs a flush to the disk
-    directory.mkdir(parents=True, exist_ok=True)
-    durable.replace(directory / _WANTED, text, 0o644)
+    path = directory / WANTED / f"{check}.json"
+    if path.exists() and path.read_bytes() == text:
+        os.utime(path)  # still so; a write would cost a flush to the disk
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.replace(path, text, 0o644)
 
 
-def wanted(directory: Path) -> Wanted:
-    """What was last said; nothing where nobody asked."""
-    value = durable.read_json(directory / _WANTED, _MAX_WANTED)
+def wanted(directory: Path, now: datetime) -> Wanted:
+    """What the checks have said, all together; nothing where nobody asked, or not for long."""
+    all_of_them: dict[str, frozenset[int]] = {}
+    for path in sorted((directory / WANTED).glob("*.json"))[:MAX_CHECKS]:
+        try:
+            age_s = now.timestamp() - path.stat().st_mtime
+        except OSError:
+            continue
+        for stream, prefixes in _said(path).items() if age_s < _OLD_S else ():
+            all_of_them[stream] = all_of_them.get(stream, frozenset()) | prefixes
+    return all_of_them
+
+
+def _said(path: Path) -> Wanted:
+    value = durable.read_json(path, _MAX_WANTED)
     try:
         return {
             stream: frozenset(int.from_bytes(raw[at : at + 2]) for at in range(0, len(raw), 2))

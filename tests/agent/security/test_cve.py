@@ -96,7 +96,7 @@ def test_what_it_wants_is_noted_for_the_uplink(device: Device) -> None:
     report = device.scan()
     assert report.unseen == ["Debian:12: there is no feed of known vulnerabilities of it here yet"]
     assert not report.findings
-    wanted = feedfile.wanted(feedfile.directory(device.root / "state"))
+    wanted = feedfile.wanted(feedfile.directory(device.root / "state"), device.clock.now())
     assert wanted == {"Debian:12": {prefix("package-7"), prefix("package-8")}}
 
 

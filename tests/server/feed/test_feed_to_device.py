@@ -198,8 +198,8 @@ class Agent:
         self.store = Store.open(self.state / "monitor.db")
         self.said: list[str] = []
 
-    def want(self, *packages: str, stream: str = DEBIAN) -> None:
-        feedfile.say_wanted(self.directory, {stream: frozenset(map(prefix, packages))})
+    def want(self, *packages: str, stream: str = DEBIAN, check: str = "cve_a") -> None:
+        feedfile.say_wanted(self.directory, check, {stream: frozenset(map(prefix, packages))})
 
     def fetch(self, stop: Callable[[], bool] = lambda: False) -> bool:
         """As after some time."""
@@ -305,6 +305,49 @@ def test_a_damaged_feed_is_fetched_anew(agent: Agent, imports: OfServer) -> None
     assert agent.found("p1") == ["CVE-2026-1"]
     assert len(agent.said) == 1
     assert "fetched anew" in agent.said[0]
+
+
+def test_what_several_checks_want_is_fetched_for_all(agent: Agent, imports: OfServer) -> None:
+    write(imports.files, range(4000))
+    imports.take()
+    agent.want("p1")
+    agent.want("p2", check="cve_b")
+    agent.fetch()
+    assert (agent.found("p1"), agent.found("p2")) == tuple(
+        sorted(f"CVE-2026-{number}" for number in range(first, 4000, 400)) for first in (1, 2)
+    )
+
+
+def test_what_came_before_the_server_asked_for_patience_is_kept(
+    agent: Agent, imports: OfServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uplink_feed, "BATCH", 2)
+    write(imports.files, range(4000))
+    imports.take()
+    agent.want(*(f"p{number}" for number in range(400)))
+
+    def spoil(content: bytes) -> bytes:
+        if len(agent.api.calls) > 4:
+            raise TryLater("too many calls")
+        return content
+
+    agent.api.spoil = spoil
+    with pytest.raises(TryLater):
+        agent.fetch()
+    came = [path for path, _, _ in agent.api.calls if "/blocks" in path][:-1]
+    agent.api.spoil = lambda content: content
+    agent.fetch()
+    assert not any(path in came for path, _, _ in agent.api.calls)
+    assert None not in [agent.found(f"p{number}") for number in range(400)]
+
+
+def test_a_disk_that_takes_nothing_is_said(agent: Agent, imports: OfServer) -> None:
+    write(imports.files, range(5))
+    imports.take()
+    agent.want("p1")
+    feedfile.path(agent.directory, DEBIAN).mkdir()
+    assert agent.fetch()
+    assert "cannot be kept there: Is a directory" in agent.said[0]
 
 
 def test_a_server_that_is_not_ours_or_knows_no_such_stream_is_left_alone(agent: Agent, imports: OfServer) -> None:

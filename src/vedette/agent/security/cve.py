@@ -59,7 +59,7 @@ class Scanner:
         wishes = {stream: frozenset(prefix(each.name) for each in packages) for stream, packages in streams.items()}
         notes = [*vex.troubles]
         if not (settings["feed"] or context.by_hand):
-            _say(feedfile.directory(context.state), wishes, notes)
+            _say(context, wishes, notes)
         missing: dict[str, str] = {}  # since when
         findings: list[Finding] = []
         hits: dict[str, _Hit] = {}
@@ -96,9 +96,10 @@ def _streams(context: Context, packages: Iterable[Package]) -> Mapping[str, list
     return streams
 
 
-def _say(directory: Path, wishes: feedfile.Wanted, notes: list[str]) -> None:
+def _say(context: Context, wishes: feedfile.Wanted, notes: list[str]) -> None:
+    directory = feedfile.directory(context.state)
     try:
-        feedfile.say_wanted(directory, wishes)
+        feedfile.say_wanted(directory, context.name, wishes)
     except OSError as exc:
         notes.append(f"{directory}: what feed is wanted cannot be noted there: {exc.strerror}")
 

@@ -40,7 +40,7 @@ BELONGING, SAID, REPORT_FAILURES = "uplink.belonging", "uplink.said", "report.fa
 
 def feed_is_wanted(state: Path) -> bool:
     """Has a check said what it wants of the feed (agent/feedfile.py)?"""
-    return (state / "feed" / "wanted.json").exists()
+    return (state / "feed" / "wanted").exists()
 
 
 class Bell:

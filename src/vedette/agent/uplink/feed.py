@@ -4,8 +4,9 @@ Everything is known by its hash, so nothing is fetched twice, and what was broke
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import quote
 
 from vedette.agent import durable, feedfile
@@ -21,7 +22,6 @@ EVERY_S: Final = 1800.0
 """Between looks whether there is something new; what is newly wanted is fetched at once."""
 BATCH_BYTES: Final = 128 * 1024  # of blocks in one answer
 BATCH: Final = 64  # blocks in one answer
-KEEP: Final = 32  # answers between two savings of what has come
 
 LOOKED: Final = "feed.looked"  # key of the store's meta: boot, moment, and what was wanted, when it was all there
 
@@ -40,15 +40,16 @@ class Feed:
         Raises:
             TryLater: the server cannot be asked now; what has come is kept.
         """
-        wanted = feedfile.wanted(self._directory)
+        wanted = feedfile.wanted(self._directory, self._clock.now())
         if not wanted or not self._is_due(wanted) or not self._api.token().ours:
             return False
         complete = True
         for stream, prefixes in wanted.items():
             complete &= self._stream(stream, prefixes, stop)
-        if complete and self._changed:
-            feedfile.say_arrived(self._directory)
         if complete:
+            with suppress(OSError):  # then it is looked at when it is time
+                if self._changed:
+                    feedfile.say_arrived(self._directory)
             self._store.set_meta(LOOKED, f"{self._boot} {self._clock.elapsed()} {_name(wanted)}")
         return True
 
@@ -61,17 +62,20 @@ class Feed:
         """Whether nothing of it is left to do for now."""
         path = feedfile.path(self._directory, stream)
         try:
-            with path.open("rb") as file:
-                there = feedfile.open_pack(file)
-                return self._update(path, stream, prefixes, there, stop)
-        except FileNotFoundError:
-            return self._update(path, stream, prefixes, None, stop)
+            with path.open("rb") if path.exists() else nullcontext() as file:
+                return self._update(path, stream, prefixes, self._there(path, file), stop)
+        except (OSError, Invalid) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else exc
+            self._warn(f"{path}: the feed of known vulnerabilities cannot be kept there: {why}")
+            return True
+
+    def _there(self, path: Path, file: BinaryIO | None) -> Pack | None:
+        """What was fetched before, where it is of use."""
+        try:
+            return None if file is None else feedfile.open_pack(file)
         except Invalid as exc:
             self._warn(f"{path}: {exc}; it is fetched anew")
-            return self._update(path, stream, prefixes, None, stop)
-        except OSError as exc:
-            self._warn(f"{path}: {exc.strerror}; the feed of known vulnerabilities cannot be kept")
-            return True
+            return None
 
     def _update(
         self, path: Path, stream: str, prefixes: Iterable[int], there: Pack | None, stop: Callable[[], bool]
@@ -92,22 +96,22 @@ class Feed:
             return True
         wanted = {each.hash for each in entries}
         blocks = {hash: content for hash, content in have.items() if hash in wanted}
-        complete = True
-        for number, batch in enumerate(_batches(missing), 1):
-            content = b"" if stop() else self._blocks(stream, batch)
-            if not content:
-                complete = False
-                break
-            for hash, size in batch:
-                part, content = content[:size], content[size:]
-                if digest(part) == hash:
-                    blocks[hash] = part
-                else:
-                    complete = False
-            if number % KEEP == 0:
-                self._save(path, text, index, blocks)
-        self._save(path, text, index, blocks)
-        return complete
+        try:
+            for batch in _batches(missing):
+                if stop() or not self._take(stream, batch, blocks):
+                    return False
+        finally:  # also of what was broken off
+            self._save(path, text, index, blocks)
+        return all(hash in blocks for hash in wanted)
+
+    def _take(self, stream: str, batch: list[tuple[str, int]], blocks: dict[str, bytes]) -> bool:
+        """Add these to `blocks`, those that came right. False: they are no longer there."""
+        content = self._blocks(stream, batch)
+        for hash, size in batch:
+            part, content = content[:size], content[size:]
+            if digest(part) == hash:
+                blocks[hash] = part
+        return batch[0][0] in blocks
 
     def _save(self, path: Path, head: bytes, index: bytes, blocks: Mapping[str, bytes]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from vedette.server.feed.record import DEBIAN, Record, cves
 
 BUCKET: Final = 12 * 1024  # bytes of advisories that a bucket should hold, before compression
 SLACK: Final = 4  # times more or fewer buckets than there should be, before their number changes
-PART: Final = 24 * 1024  # bytes, compressed: a block that is larger is divided
+PART: Final = 10 * 1024  # bytes, compressed: a block that is larger is divided
 MAX_PARTS: Final = 1024
 
 
