@@ -6,7 +6,7 @@ from typing import Final
 
 from vedette.cli.main import parsers
 
-OF_SERVER: Final = ("server", "tenant", "user", "backup", "restore", "migrate", "demo", "version")
+OF_SERVER: Final = ("server", "tenant", "user", "backup", "restore", "migrate", "feed", "demo", "version")
 
 _SCRIPT: Final = """\
 # bash completion for vedette(1); written by `vedette completion bash`.
