@@ -109,6 +109,28 @@ def test_a_change_with_all_times_faked_is_found_within_a_day(tmp_path: Path) -> 
     assert tree.found() == {"/usr/bin/ls": "FILE_CHANGED"}
 
 
+def test_rights_and_the_way_back(tmp_path: Path) -> None:
+    tree = Tree(tmp_path, "integrity", paths="/etc")
+    tree.do("file /etc/it's 640 x")
+    tree.scan()
+    tree.do("chmod /etc/it's 666")
+    (finding,) = tree.scan().findings
+    assert finding.status == "FILE_RIGHTS"
+    assert finding.do == """chmod 640 '/etc/it'"'"'s'"""
+
+
+def test_packages_need_not_be_asked(tmp_path: Path) -> None:
+    tree = Tree(tmp_path, "integrity", packages="false")
+    tree.do("file /usr/bin/ls 755 ls-1")
+    tree.do("file /etc/hosts 644 x")
+    tree.do("package tools 1 /usr/bin/ls")
+    tree.scan()
+    tree.do("file /usr/bin/ls 755 ls-2")
+    tree.do("file /etc/ld.so.cache 644 x")
+    tree.do("package tools 2 /usr/bin/ls")
+    assert set(tree.found()) == {"/usr/bin/ls", "/etc/ld.so.cache"}
+
+
 def test_new_directory_is_one_finding(tmp_path: Path) -> None:
     tree = Tree(tmp_path, "integrity", paths="/etc")
     tree.do("file /etc/hosts 644 x")

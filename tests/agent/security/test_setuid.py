@@ -79,6 +79,21 @@ def test_what_could_not_be_looked_at_meanwhile_is_still_known(tmp_path: Path) ->
     assert tree.found() == {}
 
 
+def test_from_a_list_to_what_is_learned_and_back(tmp_path: Path) -> None:
+    tree = Tree(tmp_path, "setuid", baseline="given")
+    learning = Tree(tmp_path, "setuid")
+    tree.do("file /usr/bin/su 4755 x")
+    assert tree.found() == {"/usr/bin/su": "SETUID_NEW"}
+    learning.baseline = tree.baseline
+    assert learning.found() == {}
+    tree.baseline = learning.baseline
+    assert tree.found() == {"/usr/bin/su": "SETUID_NEW"}
+    tree.do("file /opt/su 4755 x")
+    assert len(tree.found()) == 2
+    learning.baseline = tree.baseline
+    assert learning.found() == {"/opt/su": "SETUID_NEW"}
+
+
 def test_a_scan_that_ran_out_of_time(tmp_path: Path) -> None:
     """It says so, what it has learned is not lost, and it does not take for gone what it did not reach."""
     tree = Tree(tmp_path, "setuid")

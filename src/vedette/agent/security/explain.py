@@ -35,7 +35,7 @@ class Change:
 
 
 def as_packaged(claim: Claim, state: FileState, hashes: Mapping[str, bytes]) -> bool | None:
-    """Has it the content that its package says? None: the package does not say."""
+    """Has it the content that its package says? None: the package does not say, or nobody knows."""
     if state.is_link:
         if claim.link is not None:
             return state.content == claim.link
@@ -43,9 +43,9 @@ def as_packaged(claim: Claim, state: FileState, hashes: Mapping[str, bytes]) -> 
             target = state.content.encode("utf-8", "surrogateescape")
             return hashlib.new(claim.algorithm, target, usedforsecurity=False).digest() == claim.digest
         return None
-    if not claim.digest or not state.is_file:
+    if not claim.digest or not state.is_file or claim.algorithm not in hashes:
         return None
-    return hashes.get(claim.algorithm) == claim.digest
+    return hashes[claim.algorithm] == claim.digest
 
 
 def kin(change: Change) -> str:

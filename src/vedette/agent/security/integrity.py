@@ -8,7 +8,8 @@ that a change with times set back is found too.
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from shlex import quote
@@ -22,7 +23,7 @@ from vedette.agent.security.owners import Owners
 from vedette.agent.security.packages import Claim, Packages
 from vedette.agent.security.scanner import Context, Finding, Report
 from vedette.agent.security.settled import settled
-from vedette.agent.security.walk import Entry, Seen, Walk, within
+from vedette.agent.security.walk import Entry, Seen, Walk
 from vedette.errors import Unavailable
 
 MAX_FILES: Final = 50_000
@@ -62,7 +63,7 @@ class _Scan:
         self._context, self._packages = context, packages
         settings, self._before = context.settings, context.baseline or {}
         self._turn, self._turns = turn, max(1, READ_ALL_S // settings["interval"])
-        self._uses_packages: bool = settings["packages"]
+        self._by_packages: bool = settings["packages"]
         self._seen_before = Seen(self._before.get("seen", {}))
         self._walk = Walk(
             context.root,
@@ -178,7 +179,9 @@ class _Scan:
         for path, change in asked.items():
             claim = claims.get(path)
             kin = claims.get(self._kin(change))
-            if explain.by_package(change, claim, kin, self._last_packages, self._packages.changed()):
+            if self._by_packages and explain.by_package(
+                change, claim, kin, self._last_packages, self._packages.changed()
+            ):
                 by = f"the package {claim}" if claim else "a package that came or went"
             else:
                 by = self._deployments.explains(change, mark)
@@ -186,6 +189,7 @@ class _Scan:
             unlike = (
                 change.new is not None
                 and claim is not None
+                and self._by_packages
                 and not claim.configuration
                 and bool(change.hashes)
                 and explain.as_packaged(claim, change.new, change.hashes) is False
@@ -216,8 +220,6 @@ class _Scan:
         return deployed or self._packages.changed() != self._last_packages
 
     def _claims(self, changes: Iterable[Change]) -> dict[str, Claim]:
-        if not self._uses_packages:
-            return {}
         return self._packages.claims({path for change in changes for path in (change.path, self._kin(change)) if path})
 
     def _kin(self, change: Change) -> str:
@@ -266,31 +268,34 @@ class _Scan:
             )
             for path, each in self._open.items()
         }
-        gone = {path: old for path, (old, new) in states.items() if old is not None and new is None}
-        added = {path: new for path, (old, new) in states.items() if old is None and new is not None}
+        gone = _Group({path: old for path, (old, new) in states.items() if old is not None and new is None})
+        added = _Group({path: new for path, (old, new) in states.items() if old is None and new is not None})
         origins = {
             state.content: path
             for path, state in sorted(gone.items(), reverse=True)
             if state.is_file and state.size and state.content != UNKNOWN
         }
         moved = {path: origins[state.content] for path, state in added.items() if state.content in origins}
+        left = set(moved.values())
         told: list[tuple[int, Finding]] = []
         for path, (old, new) in states.items():
             each = self._open[path]
             if new is None:
-                if path not in moved.values() and not _above(path, gone):
-                    inside, _ = _inside(path, gone)
+                if path not in left and not gone.is_inside(path):
+                    inside, _ = gone.inside(path)
                     told.append((3, self._tell(path, "GONE", f"{path} is gone{inside}", None, "", each)))
             elif old is not None:
-                told.append((0, self._tell(path, *self._difference(path, old, new), new, "", each)))
+                status, what = self._difference(path, old, new)
+                repair = self._repair(path, old, new) if status == "RIGHTS" else ""
+                told.append((0, self._tell(path, status, what, new, "", each, repair)))
             elif path in moved:
                 what = f"{moved[path]} was moved to {path}"
                 told.append((1, self._tell(path, "MOVED", what, new, moved[path], each)))
             elif each.unlike:
                 what = f"{path} is not as the package {each.package} brought it: {self._looks(new)}"
                 told.append((1, self._tell(path, "UNLIKE_PACKAGE", what, new, "", each)))
-            elif not _above(path, added):
-                inside, print_ = _inside(path, added)
+            elif not added.is_inside(path):
+                inside, print_ = added.inside(path)
                 what = f"{path} was not there before: {self._looks(new)}{inside}"
                 told.append((2, self._tell(path, "ADDED", what, new, print_, each)))
         yield from (each for _, each in sorted(told, key=lambda pair: (pair[0], pair[1].key)))
@@ -324,11 +329,19 @@ class _Scan:
         size = f", {state.size} bytes" if state.is_file else ""
         return f"{filemode(state.mode)} {self._owners.both(state.uid, state.gid)}{size}"
 
-    def _tell(self, path: str, status: str, what: str, new: FileState | None, more: str, opened: _Open) -> Finding:
+    def _repair(self, path: str, old: FileState, new: FileState) -> str:
+        owner = f"chown -h {self._owners.both(old.uid, old.gid)} {quote(path)}"
+        mode = f"chmod {old.mode & 0o7777:o} {quote(path)}"  # behind the owner: his change takes set-uid bits away
+        return " && ".join([owner] * ((old.uid, old.gid) != (new.uid, new.gid)) + [mode] * (not new.is_link))
+
+    def _tell(
+        self, path: str, status: str, what: str, new: FileState | None, more: str, opened: _Open, repair: str = ""
+    ) -> Finding:
         """`more` belongs to what people accept: where it came from, or what is in it."""
-        repair = f"bring it back: {opened.restore}" if opened.restore else "bring it back as it was"
         if status == "ADDED":
             repair = f"remove it: rm -r {quote(path)}"
+        elif not repair:
+            repair = f"bring it back: {opened.restore}" if opened.restore else "bring it back as it was"
         owner = f"its owner is {self._owners.user(new.uid)}" if new is not None else ""
         package = f"it is of the package {opened.package}, which did not make this change" if opened.package else ""
         return Finding(
@@ -344,20 +357,26 @@ class _Scan:
         )
 
 
-def _above(path: str, states: Mapping[str, FileState]) -> bool:
-    """Is a directory above it told already?"""
-    above = path.rpartition("/")[0]
-    return above in states and states[above].is_directory
+class _Group(dict[str, FileState]):
+    """Paths that came, or that went."""
 
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self)
 
-def _inside(path: str, states: Mapping[str, FileState]) -> tuple[str, str]:
-    """How much is in it, in words, and a digest of it."""
-    inside = sorted(each for each in states if each != path and within(each, path))
-    if not inside:
-        return "", ""
-    text = "\n".join(f"{each} {states[each].identity()}" for each in inside)
-    what = f", with {len(inside)} {'file' if len(inside) == 1 else 'files and directories'} in it"
-    return what, hashlib.sha256(os.fsencode(text)).hexdigest()
+    def is_inside(self, path: str) -> bool:
+        """Did the directory that it is in come or go too?"""
+        above = self.get(path.rpartition("/")[0])
+        return above is not None and above.is_directory
+
+    def inside(self, path: str) -> tuple[str, str]:
+        """How much is in it, in words, and a digest of it."""
+        first, end = (bisect(self._sorted, path + each) for each in ("/", "0"))  # "0" is what comes behind "/"
+        if first == end:
+            return "", ""
+        text = "\n".join(f"{each} {self[each].identity()}" for each in self._sorted[first:end])
+        what = f", with {end - first} {'file' if end - first == 1 else 'files and directories'} in it"
+        return what, hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
 def _sort(state: FileState) -> str:

@@ -57,9 +57,7 @@ class Packages:
 
     @property
     def algorithms(self) -> tuple[str, ...]:
-        """The hashes that the databases keep."""
-        if rpmfiles.changed(self._root):
-            return ("md5", "sha1", "sha256", "sha512")
+        """The hashes that the databases keep, besides SHA-256."""
         return ("md5", "sha1") if any((self._root / place).exists() for place in _APK) else ("md5",)
 
     def changed(self) -> int:

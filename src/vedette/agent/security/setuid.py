@@ -51,8 +51,11 @@ class _Scan:
             until=context.until,
             leave=_without_effect,
         )
-        first = context.baseline is None and settings["baseline"] == "learn"
-        self._learns = first or bool(self._before.get("learns"))
+        self._given = settings["baseline"] == "given"
+        if self._given:
+            self._before = {}  # only the list counts, and nothing is kept
+        self._may_learn = not self._given and context.baseline != {}
+        self._learns = not self._before or bool(self._before.get("learns"))
         self._seen_before = Seen(self._before.get("seen", {}))
         self._files: dict[str, str] = dict(self._before.get("files", {}))
         self._now: dict[str, FileState] = {}
@@ -81,7 +84,7 @@ class _Scan:
             self._notes.append(f"not looked at, as set-uid bits have no effect there: {', '.join(left)}")
         return Report(
             findings=findings,
-            baseline=baseline if baseline != self._before else None,
+            baseline=baseline if baseline != self._before and not self._given else None,
             notes=self._notes,
             unseen=self._walk.unseen,
             partial=self._partial,
@@ -152,9 +155,7 @@ class _Scan:
 
     def _is_learned(self, path: str, old: FileState | None) -> bool:
         """Is it looked at for the first time, and taken for right?"""
-        if old is not None:
-            return False
-        return self._learns or (bool(self._before) and not self._seen_before.covers(path))
+        return old is None and self._may_learn and (self._learns or not self._seen_before.covers(path))
 
     def _is_update(self, path: str, old: FileState | None, new: FileState, claim: Claim | None) -> bool:
         """Has an update of its package changed what it does, but not what it may do?"""
