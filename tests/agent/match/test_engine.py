@@ -11,16 +11,17 @@ from vedette.agent.follow.lines import finished
 from vedette.agent.match import Engine, Pattern, Undecided, databases, engine, plan
 from vedette.agent.match.finders import Finder, PlainFinder
 from vedette.agent.match.plan import Plan
+from vedette.agent.match.probe import Probe
 from vedette.errors import Invalid
 
-KINDS = ("plain", "fast")
+KINDS = ("plain", "machine", "fast")
 Answer = set[tuple[int, int, bool]]
 """Pattern, start of the line, decided."""
 
 
 def finder(kind: str, plan: Plan) -> Finder:
-    if kind == "plain" or not plan.texts:
-        return PlainFinder(plan.probes)
+    if kind != "fast" or not plan.texts:
+        return PlainFinder(plan.probes, machine_from=0 if kind == "machine" else 1 << 30)
     pytest.importorskip("hyperscan")
     return databases.finder(databases._compiled(plan.texts, b""), plan)
 
@@ -124,6 +125,22 @@ def test_however_it_is_cut_and_whatever_is_hot(texts: list[str], lines: list[byt
         assert counter.count(data, len(data)) == len({start for _, start, decided in expected if decided})
     finally:
         engine.SLICE_BYTES, engine.QUICK_BYTES = old  # type: ignore[misc]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.binary(min_size=1, max_size=20).filter(lambda each: b"\n" not in each)
+    | st.text("ab", min_size=1).map(str.encode),
+    st.lists(st.binary(max_size=40) | st.text("ab").map(str.encode), max_size=20),
+    st.booleans(),
+    st.integers(0, 30),
+)
+def test_machine_code_finds_the_same_places(text: bytes, lines: list[bytes], caseless: bool, start: int) -> None:
+    probe = Probe(text.lower() if caseless else text, caseless)
+    data = block([*lines, text, *lines, b"x" + text + text])
+    end = len(data) - start
+    slow, quick = (PlainFinder((probe,), machine_from=size) for size in (1 << 30, 0))
+    assert slow.find(data, start, end, ()) == quick.find(data, start, end, ())
 
 
 @pytest.mark.parametrize("kind", KINDS)

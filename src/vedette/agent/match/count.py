@@ -13,7 +13,7 @@ from vedette.agent.match import databases
 from vedette.agent.match.engine import Engine
 from vedette.agent.match.finders import FastFinder
 from vedette.agent.match.pattern import Pattern
-from vedette.agent.match.plan import Plan
+from vedette.agent.match.plan import Plan, make
 
 STRETCH_BYTES: Final = 4 << 20
 """Of a file, given to one thread."""
@@ -33,6 +33,7 @@ class Counter:
         self._directory = directory
         self._prepared = False
         self._compiled: tuple[Plan, FastFinder] | None = None
+        self._alone: Plan | None = None  # one text is searched for, which is done as soon without Hyperscan
 
     def file(self, fd: int) -> int:
         """Lines of an open file that match; a last line without newline is one. Raises OSError."""
@@ -73,6 +74,11 @@ class Counter:
         if self._prepared or self._directory is None:
             return
         self._prepared = True
+        if len(self._texts) == 1:
+            plan = make(self._texts, sample())
+            if plan.literal and len(plan.probes) == 1:
+                self._alone = plan
+                return
         self._compiled = databases.load(self._directory, self._texts)
         if self._compiled is None and databases.available():
             try:
@@ -84,7 +90,7 @@ class Counter:
     def _engine(self) -> Engine:
         """For one thread."""
         if self._compiled is None:
-            return Engine(self._patterns)
+            return Engine(self._patterns, self._alone)
         plan, finder = self._compiled
         return Engine(self._patterns, plan, databases.again(finder))
 

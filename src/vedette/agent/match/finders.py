@@ -13,6 +13,10 @@ Hit = tuple[int, int]
 """Where in the block it ends, and which probe it is. It does not reach over a newline."""
 
 _ANYWHERE: Final = _cy.create_match_context()
+MACHINE_BYTES: Final = 16 * 1024
+"""In so many bytes a text is found sooner by PCRE2's machine code, four times as fast as Python; so much must come
+before it is compiled, which takes memory for each text."""
+_machine_code: Final = lru_cache(maxsize=64)(compile_text)  # checks often have texts in common
 
 
 class Finder(Protocol):
@@ -27,10 +31,11 @@ class Finder(Protocol):
 class PlainFinder:
     """One probe after the other: right for a few texts, and always there."""
 
-    __slots__ = ("_caseless", "_first", "_probes")
+    __slots__ = ("_caseless", "_first", "_machine_from", "_probes")
 
-    def __init__(self, probes: Sequence[Probe], first: int = 0) -> None:
-        """The probes are numbered from `first` on."""
+    def __init__(self, probes: Sequence[Probe], first: int = 0, *, machine_from: int = MACHINE_BYTES) -> None:
+        """The probes are numbered from `first` on. Machine code searches where there are `machine_from` bytes."""
+        self._machine_from = machine_from
         self._probes = tuple(each.text if not each.outline else _Expression(each) for each in probes)
         self._first = first
         self._caseless = frozenset(index for index, each in enumerate(probes, first) if each.caseless)
@@ -38,6 +43,7 @@ class PlainFinder:
     def find(self, data: bytes, start: int, end: int, ignored: Container[int]) -> list[Hit]:
         hits: list[Hit] = []
         lower: bytes | None = None
+        machine = end - start >= self._machine_from
         for index, probe in enumerate(self._probes, self._first):
             if index in ignored:
                 continue
@@ -45,22 +51,16 @@ class PlainFinder:
                 hits += ((to, index) for to in probe.ends(data, start, end))
             elif index in self._caseless:
                 lower = data[start:end].lower() if lower is None else lower
-                hits += ((to + start, index) for to in _ends(probe, lower, 0, end - start))
+                hits += ((to + start, index) for to in _ends(probe, lower, 0, end - start, machine=machine))
             else:
-                hits += ((to, index) for to in _ends(probe, data, start, end))
+                hits += ((to, index) for to in _ends(probe, data, start, end, machine=machine))
         hits.sort()
         return hits
 
 
-MACHINE_BYTES: Final = 16 * 1024
-"""In so many bytes a text is found sooner by PCRE2's machine code, four times as fast as Python; so much must come
-before it is compiled, which takes memory for each text."""
-_machine_code: Final = lru_cache(maxsize=64)(compile_text)  # checks often have texts in common
-
-
-def _ends(text: bytes, data: bytes, start: int, end: int) -> Iterator[int]:
+def _ends(text: bytes, data: bytes, start: int, end: int, *, machine: bool) -> Iterator[int]:
     """Where `text` ends, for each line that holds it."""
-    code = _machine_code(text) if end - start >= MACHINE_BYTES else None
+    code = _machine_code(text) if machine else None
     while start < end:
         if code is None:
             at = data.find(text, start, end)
