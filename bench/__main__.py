@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from bench import cve, following, ingest, management, peers, results, road, scan, security, weight, wrk
+from bench import cve, following, guard, ingest, management, peers, results, road, scan, security, weight, wrk
 from bench.markdown import table
 from vedette.demo.stage import Stage
 
@@ -166,6 +166,7 @@ PARTS: Final[dict[str, Callable[[Stage], list[str]]]] = {
     "scan": scan.measure,
     "cve": cve.measure,
     "security": security.measure,
+    "guard": guard.measure,
 }
 
 
