@@ -187,6 +187,18 @@ def test_a_program_that_hangs_is_ended_and_one_that_starts_a_daemon_is_not_waite
     assert not paths.apply_children.exists()
 
 
+def test_what_programs_say_is_kept_within_limits(paths: Paths) -> None:
+    for name in "abcd":
+        program(paths, name, "i=0; while [ $i -lt 300 ]; do printf 'é%990s\\n' $i; i=$((i+1)); done; exit 1")
+    outcome = applier(paths).apply({"a": "1"})
+    said = [text for _, level, text in outcome.log if level == "info"]
+    assert any(text.endswith(" 299") for text in said), "the last lines of a program are kept"
+    assert sum(map(len, said)) <= apply.MAX_TEXT
+    failed = [text for _, level, text in outcome.log if level == "error" and "not everything" not in text]
+    assert len(failed) == 8, "and every failure"
+    assert len(json.dumps(outcome.log).encode()) < 1_000_000, "what the server takes"
+
+
 def test_what_cannot_be_started_is_a_failure(paths: Paths) -> None:
     program(paths, "a", "")
     (paths.apply_programs / "a").chmod(0o644)

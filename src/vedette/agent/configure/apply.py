@@ -36,6 +36,8 @@ from vedette.errors import Conflict, Invalid, VedetteError
 
 MAX_TRIES: Final = 3  # that a power cut may interrupt: one of the programs may be what cuts it
 MAX_LINES: Final = 500  # of the log
+MAX_TEXT: Final = 96 * 1024  # characters of the log
+MAX_ERROR: Final = 4096  # characters of one sentence of it
 MAX_BYTES: Final = 8 * 1024 * 1024
 IN_THE_WAY: Final = (
     "there is a check {} that was made by hand on this device; delete it there, or give the server's another name"
@@ -70,10 +72,13 @@ class _Journal:
 class _Log:
     clock: Clock
     lines: list[tuple[str, str, str]] = field(default_factory=list)
+    room: int = MAX_TEXT
 
     def say(self, level: str, text: str) -> None:
-        if len(self.lines) < MAX_LINES:
-            self.lines.append((self.clock.now().isoformat(), level, text))
+        """Keep a sentence; what went wrong is kept also where there is no room for chatter any more."""
+        self.room -= len(text)
+        if len(self.lines) < MAX_LINES and (self.room >= 0 or level == "error"):
+            self.lines.append((self.clock.now().isoformat(), level, text[:MAX_ERROR]))
 
 
 def current(paths: Paths) -> Values:

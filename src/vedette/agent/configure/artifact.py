@@ -18,7 +18,7 @@ from vedette.agent.configure import plan
 from vedette.errors import Invalid
 
 MODULE: Final = "mender-configure"
-MAX_BYTES: Final = 4 * 1024 * 1024  # of an artifact, and of what is packed in it
+MAX_BYTES: Final = 1024 * 1024  # of an artifact, and of what is packed in it
 BLOCK: Final = 512
 _LINE: Final = re.compile(r"([0-9a-f]{64})  (\S+)")
 

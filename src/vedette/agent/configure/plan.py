@@ -11,7 +11,7 @@ from vedette.model import configkeys
 
 MAX_KEYS: Final = 1000
 MAX_LENGTH: Final = 4096  # characters of a key or a value
-MAX_BYTES: Final = 1024 * 1024  # of all as JSON
+MAX_BYTES: Final = 512 * 1024  # of all as JSON; the server lets 65,536 characters travel
 
 Values = Mapping[str, str]
 """A configuration: names to values."""
