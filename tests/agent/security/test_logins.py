@@ -4,6 +4,7 @@ import ipaddress
 import json
 import os
 import struct
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cases import NOW, Device
 
 from vedette.agent.security import login_records
 from vedette.agent.security.logins import Scanner
+from vedette.agent.security.stamp import stamp
 from vedette.errors import Invalid
 from vedette.model.security import interpret
 
@@ -218,3 +220,23 @@ def test_new_restrictions_of_a_key_are_told(device: Device) -> None:
     device.scan()
     device.write("/root/.ssh/authorized_keys", key)
     assert [each.status for each in device.scan().findings] == ["CHANGED_KEY"]
+
+
+def test_while_nothing_it_has_read_changes_another_look_is_left_out(device: Device) -> None:
+    device.write("/etc/ssh/sshd_config", "Include sshd_config.d/*.conf\n")
+    unless = device.scan().unless
+    assert changed(unless) == set()
+    for path, text in (
+        ("/var/log/auth.log", "a line\n"),
+        ("/etc/passwd", ACCOUNTS + "eve:x:0:0::/:/bin/sh\n"),
+        ("/home/alice/.ssh/authorized_keys", "ssh-ed25519 AAAA\n"),
+        ("/etc/ssh/sshd_config.d/a.conf", "AuthorizedKeysFile x\n"),
+    ):
+        device.write(path, text)
+        assert changed(unless), path
+        unless = device.scan().unless
+        assert changed(unless) == set()
+
+
+def changed(unless: Mapping[str, str]) -> set[str]:
+    return {path for path, was in unless.items() if stamp(path) != was}

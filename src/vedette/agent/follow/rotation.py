@@ -4,10 +4,12 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from vedette.agent.follow.generation import Generation
 from vedette.agent.follow.listing import Listing
+
+if TYPE_CHECKING:  # a scan of logins wants the names only
+    from vedette.agent.follow.generation import Generation
 
 # app.log.1, app.log-20260824: rotated, and not compressed since
 _ROTATED: Final = re.compile(r"[.-]\d[\d.T_-]*")
@@ -56,7 +58,7 @@ def oldest_since(path: str, beside: Iterable[Listing], written_ns: int, *, inode
     return min(younger, key=lambda each: (each[0].st_mtime_ns, -(each[2] or 0)))[1] if younger else None
 
 
-def next_generation(path: str, beside: Iterable[Listing], now: Generation) -> str | None:
+def next_generation(path: str, beside: Iterable[Listing], now: "Generation") -> str | None:
     """What was renamed away after `now` and before today's file, oldest first; None when that is all.
 
     By number where both have one (base.1 is younger than base.2), else by the time of the last write.

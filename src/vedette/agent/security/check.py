@@ -14,6 +14,7 @@ from vedette.agent.checkfiles import CheckFile
 from vedette.agent.checks.timing import Ticker
 from vedette.agent.checks.told import told
 from vedette.agent.follow.pathwatch import PathWatch
+from vedette.agent.security.stamp import stamp
 from vedette.agent.settings import Settings
 from vedette.agent.states import Verdict
 from vedette.errors import Invalid
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from vedette.agent.security.scans import Look
 
 AGAIN_S: Final = 0.5
+ANYWAY_S: Final = 3600.0
+"""So often it is looked at least, also where no file has changed that the last look has read."""
 ANEW: Final = {"cve": "feed/arrived"}
 """A file below the state by kind: when it changes there is a reason to look at once (agent/feedfile.py)."""
 BLIND: Final = "scan"
@@ -64,6 +67,8 @@ class SecurityCheck:
         self._again_wanted = False  # there was a reason to look while it looked
         self._note: dict[str, Any] = {}
         self._unseen: list[str] = []
+        self._unless: Mapping[str, str] = {}  # files, and how each was when the last look began
+        self._looked_at = 0.0
         self._died = False  # the last child was ended by a signal, as it also is when the machine goes down
         self._complaints = log.Limited(burst=3, interval_s=600)
 
@@ -77,7 +82,7 @@ class SecurityCheck:
             PathWatch(world.inotify, str(world.paths.state_dir / each), lambda modified: self._on_reason())
             for each in reasons
         ]
-        self._ticker = Ticker(world.loop, self.every_s, self._look, together=True)
+        self._ticker = Ticker(world.loop, self.every_s, self._look_if_changed, together=True)
 
     def stop(self) -> None:
         if self._ticker is not None:
@@ -111,11 +116,21 @@ class SecurityCheck:
         self._again_wanted = self._look_at_work is not None  # that one may have passed by what is to be looked at
         self._look()
 
+    def _look_if_changed(self) -> None:
+        """Nothing that the last look has read has changed: then there is nothing new to find."""
+        if (
+            not self._unless
+            or self._world.loop.clock.elapsed() - self._looked_at >= ANYWAY_S
+            or any(stamp(path) != was for path, was in self._unless.items())
+        ):
+            self._look()
+
     def _look(self) -> None:
         if self._look_at_work is not None:
             return  # the last one has not ended yet
         if self._problems.blocked:
             return  # the disk takes nothing: it will be found when it does
+        self._unless, self._looked_at = {}, self._world.loop.clock.elapsed()
         self._look_at_work = self._world.scans().ask(
             self._kind, self.key, self._question, self.limit_s, self._on_answer, self._on_failure
         )
@@ -173,6 +188,7 @@ class SecurityCheck:
                 log.warn(f"{self.key}: not looked at: {len(unseen) - 3} or more places besides")
             self._unseen = unseen
         self._note = {}
+        self._unless = {} if error else answer.get("unless", {})
         self._problems.tell(found, over, note)
 
     @property

@@ -11,6 +11,7 @@ from vedette.agent import durable
 from vedette.agent.security import lmdb, mender_logs
 from vedette.agent.security.mender_logs import FAILURE, SUCCESS, Ended
 from vedette.agent.security.scanner import Context, Finding, Report
+from vedette.agent.security.stamp import stamp
 from vedette.errors import Invalid
 
 RECORD: Final = "deployments.json"
@@ -30,6 +31,10 @@ class Scanner:
 
     def scan(self, context: Context) -> Report:
         unseen: list[str] = []
+        store = context.root / STORE.lstrip("/")
+        logs = context.root / mender_logs.DIRECTORY.lstrip("/")
+        newest = sorted(logs.glob("deployments.*.log"))[:1]  # a new one makes a change in the directory
+        stamps = {str(each): stamp(str(each)) for each in (context.state / RECORD, store, logs, *newest)}
         own = _own(context.state)
         ended: list[Ended | None] = [
             _of_own(each) for each in own if each.get("status") in (SUCCESS, FAILURE) or not _whole(each)
@@ -41,7 +46,7 @@ class Scanner:
         last = max((each for each in ended if each is not None), key=lambda each: each.at, default=None)
         findings: list[Finding] = []
         try:
-            artifact = lmdb.value(context.root / STORE.lstrip("/"), ARTIFACT) or b""
+            artifact = lmdb.value(store, ARTIFACT) or b""
             name = artifact.decode(errors="replace").rstrip("\0")
             if name.endswith(INCONSISTENT):
                 findings.append(_inconsistent(name.removesuffix(INCONSISTENT)))
@@ -53,9 +58,10 @@ class Scanner:
             unseen.append(f"{STORE}: {exc}")
         if last is not None and last.status == FAILURE:
             findings.append(_failed(last))
-        if own and own[-1].get("status") == WAITING and context.clock.now() - _time(own[-1]) > PATIENCE:
+        waits = bool(own) and own[-1].get("status") == WAITING
+        if waits and context.clock.now() - _time(own[-1]) > PATIENCE:
             findings.append(_waiting(own[-1]))
-        return Report(findings=findings, unseen=unseen)
+        return Report(findings=findings, unseen=unseen, unless={} if waits else stamps)
 
 
 def _own(state: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ Sources: passwd(5), shadow(5), group(5), sshd(8) "AUTHORIZED_KEYS FILE FORMAT", 
 
 import base64
 import binascii
-import hashlib
 import os
 import re
 import stat
@@ -14,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from vedette.agent.security.stamp import stamp
 
 FILE_BYTES: Final = 1024 * 1024
 """Of one file; more has none."""
@@ -72,6 +73,7 @@ class People:
     keys: list[Key] = field(default_factory=list)
     written: dict[str, datetime] = field(default_factory=dict)  # files, and when each was last written
     unseen: list[str] = field(default_factory=list)
+    stamps: dict[str, str] = field(default_factory=dict)  # of all files that were looked for, before they were read
 
 
 def look(root: Path) -> People:
@@ -102,7 +104,7 @@ def _fields(people: People, root: Path, path: str, count: int) -> Iterator[list[
 
 
 def _look_for_keys(people: People, root: Path) -> None:
-    patterns = key_files(root)
+    patterns = key_files(root, people)
     seen: set[str] = set()
     for account in people.accounts.values():
         for pattern in patterns:
@@ -127,6 +129,8 @@ def parse_key(line: str, path: str, user: str) -> Key | None:
     found = None if line.startswith("#") else _KEY.search(line)
     if found is None:
         return None
+    import hashlib  # mostly nobody has keys
+
     try:
         blob = base64.b64decode(found[2], validate=True)
     except binascii.Error:
@@ -143,18 +147,18 @@ def parse_key(line: str, path: str, user: str) -> Key | None:
     )
 
 
-def key_files(root: Path) -> Sequence[str]:
+def key_files(root: Path, people: People) -> Sequence[str]:
     """Where sshd looks for keys: as `AuthorizedKeysFile` outside of `Match` says; else in the usual places."""
-    for line in _configuration(root, "/etc/ssh/sshd_config", depth=0):
+    for line in _configuration(root, people, "/etc/ssh/sshd_config", depth=0):
         word, *values = line.replace("=", " ", 1).split()
         if word.lower() == "authorizedkeysfile" and values:
             return () if values == ["none"] else tuple(each.strip('"') for each in values)
     return DEFAULT_KEYS
 
 
-def _configuration(root: Path, path: str, depth: int) -> Iterator[str]:
+def _configuration(root: Path, people: People, path: str, depth: int) -> Iterator[str]:
     """Its lines up to the first `Match`, with those of included files."""
-    for line in _lines(People(), root, path):
+    for line in _lines(people, root, path):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
@@ -165,8 +169,10 @@ def _configuration(root: Path, path: str, depth: int) -> Iterator[str]:
         elif depth < 4:
             for pattern in words[1:]:
                 absolute = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
+                directory = str((root / absolute.lstrip("/")).parent)
+                people.stamps[directory] = stamp(directory)
                 for each in sorted(root.glob(absolute.lstrip("/"))):
-                    yield from _configuration(root, f"/{each.relative_to(root)}", depth + 1)
+                    yield from _configuration(root, people, f"/{each.relative_to(root)}", depth + 1)
 
 
 def _expand(pattern: str, account: Account) -> str:
@@ -178,6 +184,7 @@ def _expand(pattern: str, account: Account) -> str:
 
 def _lines(people: People, root: Path, path: str) -> list[str]:
     """The lines of a file, none when there is no such file; notes when it was written, or that it cannot be read."""
+    people.stamps[str(root / path.lstrip("/"))] = stamp(str(root / path.lstrip("/")))
     try:
         fd = os.open(root / path.lstrip("/"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except (FileNotFoundError, NotADirectoryError):

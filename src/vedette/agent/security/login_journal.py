@@ -15,10 +15,9 @@ from typing import Any, Final
 
 from vedette.agent import host
 from vedette.agent.security.login_lines import PROGRAMS, Event, of_message
+from vedette.agent.security.login_sources import JOURNALCTL
 from vedette.errors import Unavailable
 
-WHERE: Final = ("/var/log/journal", "/run/log/journal")
-PROGRAMS_OF_SYSTEMD: Final = ("/usr/bin/journalctl", "/bin/journalctl")
 FIELDS: Final = "MESSAGE,SYSLOG_IDENTIFIER,_PID,SYSLOG_PID,_UID,_EXE"
 MAX_BYTES: Final = 8 * 1024 * 1024
 TIME_LIMIT_S: Final = 30.0
@@ -37,20 +36,14 @@ class Entries:
     more: bool
 
 
-def is_there(root: Path) -> bool:
-    return _program() is not None and any(
-        next((root / each.lstrip("/")).glob("*/*.journal"), None) is not None for each in WHERE
-    )
-
-
 def read(root: Path, cursor: str, since: float, time_limit_s: float = TIME_LIMIT_S) -> Entries:
     """What came behind `cursor`, or without one after `since` (seconds since 1970). Raises Unavailable."""
     program = _program()
     if program is None:
-        raise Unavailable(f"{PROGRAMS_OF_SYSTEMD[0]} is not there, which the journal can only be read with")
+        raise Unavailable(f"{JOURNALCTL[0]} is not there, which the journal can only be read with")
     arguments = [program, "--quiet", "--no-pager", "--output=json", "--all", f"--output-fields={FIELDS}"]
     if root != Path("/"):
-        arguments += [f"--directory={root / WHERE[0].lstrip('/')}"]
+        arguments += [f"--directory={root / 'var/log/journal'}"]
     arguments += [f"--cursor={cursor}"] if cursor else [f"--since=@{since:.6f}"]
     arguments += [f"SYSLOG_IDENTIFIER={each}" for each in sorted(PROGRAMS) + list(PAM)]
     lines = host.output(arguments, timeout_s=min(time_limit_s, TIME_LIMIT_S), max_bytes=MAX_BYTES, cut=True)
@@ -67,7 +60,7 @@ def read(root: Path, cursor: str, since: float, time_limit_s: float = TIME_LIMIT
 
 
 def _program() -> str | None:
-    return next((each for each in PROGRAMS_OF_SYSTEMD if os.access(each, os.X_OK)), None)
+    return next((each for each in JOURNALCTL if os.access(each, os.X_OK)), None)
 
 
 def _entries(lines: str) -> Iterator[Mapping[str, Any]]:

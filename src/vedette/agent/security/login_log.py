@@ -4,14 +4,12 @@ A place is known by the content before it, as everywhere in the agent (agent/fol
 there is another one, whatever its inode number. Each look opens the file, reads, and closes it.
 """
 
-import gzip
 import os
 import stat
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from io import FileIO
+from io import BufferedIOBase, FileIO
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +20,7 @@ LOOK_BYTES: Final = 4 * 1024 * 1024
 """Read in one look; the next one goes on there."""
 GZIP: Final = ".gz"
 
-File = FileIO | gzip.GzipFile
+File = FileIO | BufferedIOBase
 Places = tuple[Position, ...]
 """Where reading goes on; before it, the end of the generation that was read last, which may get some lines more."""
 
@@ -87,7 +85,7 @@ def news(path: Path, places: Places, limit: int = LOOK_BYTES, *, record: int = 0
             part, new, more = _read(each, path, 0 if index else place.offset, limit, record, last=last)
         except FileNotFoundError:
             continue
-        except (EOFError, zlib.error, gzip.BadGzipFile):
+        except EOFError:
             lost = f"{each} is damaged, and the end of what was in it cannot be read"
             continue
         parts += part
@@ -129,7 +127,7 @@ def _generations(path: Path, place: Position) -> list[Path] | None:
 
 def _is_at(path: Path, place: Position) -> bool:
     """Is that the file of the place?"""
-    with suppress(FileNotFoundError, EOFError, zlib.error, gzip.BadGzipFile), closing(_open(path)) as file:
+    with suppress(FileNotFoundError, EOFError), closing(_open(path)) as file:
         return _fits(file, place)
     return False
 
@@ -149,19 +147,11 @@ def _open(path: Path) -> File:
         os.close(fd)
         raise FileNotFoundError(f"{path} is no regular file")
     file = FileIO(fd)
-    return _Unpacked(file) if path.name.endswith(GZIP) else file
+    if not path.name.endswith(GZIP):
+        return file
+    from vedette.agent.security.unpacked import Unpacked
 
-
-class _Unpacked(gzip.GzipFile):
-    """A compressed file; closes what it reads from."""
-
-    def __init__(self, packed: FileIO) -> None:
-        super().__init__(fileobj=packed)
-        self._packed = packed
-
-    def close(self) -> None:
-        super().close()
-        self._packed.close()
+    return Unpacked(file)
 
 
 def _at(file: File, offset: int, size: int) -> bytes:

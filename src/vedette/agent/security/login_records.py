@@ -13,8 +13,6 @@ from typing import Final
 
 from vedette.agent.security.login_lines import FAILED, LOCAL, LOGIN, Event
 
-WTMP: Final = "/var/log/wtmp"
-BTMP: Final = "/var/log/btmp"
 SIZES: Final = (384, 400)
 
 _START: Final = struct.Struct("=hxxi32s4s32s256s4x")  # type, pid, line, id, user, host, exit

@@ -4,6 +4,7 @@ One of them, never two: they say the same. A log that is written comes first, th
 C library, which know neither su nor sudo. Once chosen, a source is kept until it falls silent or goes.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -11,15 +12,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from vedette.agent.follow.position import Position
-from vedette.agent.security import login_journal, login_log, login_records
+from vedette.agent.security import login_log
 from vedette.agent.security.login_lines import Event, parse
 from vedette.agent.security.login_log import Places
+from vedette.agent.security.stamp import stamp
 from vedette.errors import Invalid, Unavailable
 
 AUTO: Final = "auto"
 JOURNAL: Final = "journal"
 RECORDS: Final = "records"
 LOGS: Final = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages")
+JOURNALS: Final = ("/var/log/journal", "/run/log/journal")
+JOURNALCTL: Final = ("/usr/bin/journalctl", "/bin/journalctl")
+RECORD_FILES: Final = ("/var/log/wtmp", "/var/log/btmp")
 SILENT_S: Final = 86_400
 """A log without a line for so long is perhaps left over from a program that is not there any more."""
 _WORTH: Final = (b"ss", b"login", b"su", b"dropbear", b"pam_", b"user", b"passw")
@@ -45,6 +50,7 @@ class Said:
     more: bool = False
     notes: Sequence[str] = ()
     unseen: Sequence[str] = ()
+    stamps: Mapping[str, str] = field(default_factory=dict)  # of what was read; {}: that is not known
 
 
 def dump(place: Place) -> dict[str, Any]:
@@ -72,15 +78,17 @@ def read(
     """
     source = _choose(root, wanted, place.source if place is not None else None, now)
     since = 0.0 if all_there_is else place.since if place is not None else now.timestamp()
-    if not source:
+    if not source:  # until one comes
         return Said(events=(), place=Place(since=since), unseen=("/var/log: no log of logins, and no journal",))
     if source == JOURNAL:
+        from vedette.agent.security import login_journal  # with all that starts a program
+
         cursor = place.cursor if place is not None else ""
         entries = login_journal.read(root, cursor, since, time_limit_s)
         return Said(
             events=entries.events, place=Place(source=source, cursor=entries.cursor, since=since), more=entries.more
         )
-    files = (login_records.WTMP, login_records.BTMP) if source == RECORDS else (source,)
+    files = RECORD_FILES if source == RECORDS else (source,)
     return _read_files(root, source, files, place, since, all_there_is=all_there_is)
 
 
@@ -89,7 +97,9 @@ def _choose(root: Path, wanted: str, current: str | None, now: datetime) -> str:
         return wanted
     if wanted != AUTO:
         raise Invalid(f"log: {wanted[:80]!r} is none of {AUTO}, {JOURNAL} and a path that begins with /")
-    journal = login_journal.is_there(root)
+    journal = any(os.access(each, os.X_OK) for each in JOURNALCTL) and any(
+        next(_below(root, each).glob("*/*.journal"), None) is not None for each in JOURNALS
+    )
     if current == JOURNAL and journal:
         return JOURNAL
     there = [each for each in (current or "", *LOGS) if each.startswith("/") and _below(root, each).is_file()]
@@ -98,7 +108,7 @@ def _choose(root: Path, wanted: str, current: str | None, now: datetime) -> str:
         return written[0] if written else JOURNAL
     if there:
         return there[0]
-    return RECORDS if any(_below(root, each).is_file() for each in (login_records.WTMP, login_records.BTMP)) else ""
+    return RECORDS if any(_below(root, each).is_file() for each in RECORD_FILES) else ""
 
 
 def _below(root: Path, path: str) -> Path:
@@ -108,13 +118,17 @@ def _below(root: Path, path: str) -> Path:
 def _read_files(
     root: Path, source: str, names: Sequence[str], place: Place | None, since: float, *, all_there_is: bool
 ) -> Said:
+    from vedette.agent.security import login_records
+
     events: list[Event] = []
     files: dict[str, Places] = {}
     notes: list[str] = []
+    stamps: dict[str, str] = {}
     unseen: list[str] = []
     more = False
     for name in names:
         path = _below(root, name)
+        stamps[str(path)] = stamp(str(path))
         try:
             record = login_records.record_size(path) if source == RECORDS and path.exists() else 0
             places = place.files.get(name) if place is not None else None
@@ -134,7 +148,7 @@ def _read_files(
             notes.append(news.lost)
         for data, written_ns in news.parts:
             if record:
-                events += login_records.events(data, record, failed=name == login_records.BTMP)
+                events += login_records.events(data, record, failed=name == RECORD_FILES[1])
             else:
                 events += _of_lines(data, datetime.fromtimestamp(written_ns / 1e9, UTC))
     if unseen and not files and len(unseen) == len(names):
@@ -147,6 +161,7 @@ def _read_files(
         more=more,
         notes=notes,
         unseen=unseen,
+        stamps=stamps,
     )
 
 

@@ -61,6 +61,7 @@ class Scanner:
             notes=notes,
             unseen=[*people.unseen, *said.unseen],
             partial=said.more,
+            unless={**people.stamps, **said.stamps} if said.stamps else {},
         )
 
 

@@ -8,6 +8,7 @@ An answer:
     over      what was raised before and is no more: name of the subject -> why
     baseline, memory   for the next question; they count once the rest is durable
     unseen    what could not be looked at
+    unless    files, and how each was: while all are so, there is nothing new to find
     error     it could not look, or not keep what it found; the rest may be missing then
 """
 
@@ -33,6 +34,7 @@ MAX_KEY: Final = 200  # characters
 MAX_NAME: Final = 300
 MAX_TEXT: Final = 1000
 MAX_UNSEEN: Final = 20
+MAX_UNLESS: Final = 500
 MAX_NOTES: Final = 8
 """Lines for the log; it takes ten a minute of one child."""
 EVENT_S: Final = 86400
@@ -88,6 +90,8 @@ def answer(question: Mapping[str, Any], clock: Clock, on_heavy: Callable[[], Non
     for note in _few(report.notes):
         log.info(f"{check}: {note}")
     out["unseen"] = list(report.unseen[:MAX_UNSEEN])
+    if not report.partial and len(report.unless) <= MAX_UNLESS:
+        out["unless"] = dict(report.unless)
     return out | _keep(shelf, report, before)
 
 

@@ -74,6 +74,8 @@ class Report:
     unseen: Sequence[str] = field(default=())  # what could not be looked at, each "PLACE: why", e.g. "/root: Permission
     # denied". A finding of before whose key names that place, or something below it, stays as it was
     partial: bool = False  # the budget ended first: findings that are missing here are not called off
+    unless: Mapping[str, str] = field(default_factory=dict)  # files, and the `stamp` of each before it was read: while
+    # all are as they were, another look would find the same, and is left out; none: each look is worth it
 
 
 class Scanner(Protocol):
