@@ -5,6 +5,7 @@ Each agent has files of its own to look at (`MENDER_MONITOR_SCANNED`) and the pr
 
 import hashlib
 import json
+import os
 import shutil
 import socket
 import sqlite3
@@ -77,16 +78,45 @@ class Machine:
         fresh.chmod(mode)
         fresh.replace(path)
 
-    def packages(self, **versions: str) -> None:
-        """What dpkg has installed; the package `tool` has brought /usr/bin/tool as it is now."""
-        tool = hashlib.md5((self.scanned / "usr/bin/tool").read_bytes(), usedforsecurity=False).hexdigest()
-        self.file("/var/lib/dpkg/info/tool.md5sums", f"{tool}  usr/bin/tool\n", 0o644)
-        self.file("/var/lib/dpkg/info/tool.list", "/.\n/usr\n/usr/bin\n/usr/bin/tool\n", 0o644)
-        paragraphs = (
-            f"Package: {name}\nStatus: install ok installed\nArchitecture: all\nVersion: {version}\n"
-            for name, version in versions.items()
+    def installs(self, name: str, version: str, *, tool: str = "") -> None:
+        """A package, which may bring /usr/bin/tool with this content; by the real dpkg where that is possible."""
+        if os.getuid() == 0 and shutil.which("dpkg-deb"):
+            self._by_dpkg(name, version, tool)
+        else:
+            self._as_dpkg(name, version, tool)
+
+    def _by_dpkg(self, name: str, version: str, tool: str) -> None:
+        for needed in ("info", "updates"):
+            (self.scanned / "var/lib/dpkg" / needed).mkdir(parents=True, exist_ok=True)
+        (self.scanned / "var/lib/dpkg/status").touch()
+        package = self.root.with_name(f"{self.root.name}-{name}-{version}")
+        (package / "DEBIAN").mkdir(parents=True)
+        (package / "DEBIAN/control").write_text(
+            f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: Us <us@example.com>\nDescription: x\n"
         )
-        self.file("/var/lib/dpkg/status", "\n".join(paragraphs), 0o644)
+        if tool:
+            (package / "usr/bin").mkdir(parents=True)
+            (package / "usr/bin/tool").write_text(tool)
+            (package / "usr/bin/tool").chmod(0o755)
+            (package / "DEBIAN/md5sums").write_text(f"{_md5(tool)}  usr/bin/tool\n")
+        deb = f"{package}.deb"
+        for command in (
+            ["dpkg-deb", "--build", "--root-owner-group", str(package), deb],
+            ["dpkg", f"--root={self.scanned}", "--log=/dev/null", "-i", deb],
+        ):
+            subprocess.run(command, check=True, capture_output=True)
+
+    def _as_dpkg(self, name: str, version: str, tool: str) -> None:
+        """What it would leave behind."""
+        if tool:
+            self.file("/usr/bin/tool", tool)
+            self.file(f"/var/lib/dpkg/info/{name}.md5sums", f"{_md5(tool)}  usr/bin/tool\n", 0o644)
+            self.file(f"/var/lib/dpkg/info/{name}.list", "/.\n/usr\n/usr/bin\n/usr/bin/tool\n", 0o644)
+        status = self.scanned / "var/lib/dpkg/status"
+        others = (status.read_text() if status.exists() else "").split("\n\n")
+        kept = [each.strip() for each in others if each.strip() and not each.startswith(f"Package: {name}\n")]
+        kept.append(f"Package: {name}\nStatus: install ok installed\nArchitecture: all\nVersion: {version}")
+        self.file("/var/lib/dpkg/status", "\n\n".join(kept) + "\n", 0o644)
 
     def says(self, *lines: str) -> None:
         """Into its log of logins, now."""
@@ -99,6 +129,10 @@ class Machine:
         with closing(sqlite3.connect(f"file:{self.paths.store}?mode=ro", uri=True, timeout=10)) as database:
             there = {key for (key,) in database.execute("SELECT key FROM meta")}
         return there.issuperset(f"check {kind}_security" for kind in LEARN)
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 @pytest.fixture
@@ -144,10 +178,10 @@ def machine(stage: Stage, site: Site, path: Path, number: int, monkeypatch: pyte
     made.file("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n", 0o644)
     made.file("/etc/group", "root:x:0:\n", 0o644)
     made.file("/var/log/auth.log", "", 0o600)
-    made.file("/usr/bin/tool", "as version 1 brought it")
     made.file("/usr/bin/own", "made here")
     made.file("/opt/app/run", "an application")
-    made.packages(tool="1.0-1", openssl="3.0.11-1")
+    made.installs("tool", "1.0-1", tool="as version 1 brought it")
+    made.installs("openssl", "3.0.11-1")
     (made.scanned / "proc").symlink_to("/proc")
     made.paths.mender_conf.parent.mkdir(parents=True)
     made.paths.mender_conf.write_text(json.dumps({"ServerURL": site.url, "UpdatePollIntervalSeconds": 1}))
@@ -279,9 +313,8 @@ def test_one_configuration_for_a_group_and_what_it_finds(
         sleeper.restart()
         one.file("/opt/app/shell", "gives rights", 0o4755)
         two.file("/usr/bin/own", "changed by somebody")
-        two.file("/usr/bin/tool", "as version 2 brought it")
-        two.packages(tool="2.0-1", openssl="3.0.11-1")
-        three.packages(tool="1.0-1", openssl="3.0.11-1", vulnerable="2.0-1")
+        two.installs("tool", "2.0-1", tool="as version 2 brought it")
+        three.installs("vulnerable", "2.0-1")
         one.says(*[f"Failed password for root from 203.0.113.9 port {40000 + n} ssh2" for n in range(6)])
         everywhere = {
             (number, kind, name)
@@ -314,7 +347,7 @@ def test_one_configuration_for_a_group_and_what_it_finds(
     # Repaired: all of it is called off.
     (one.scanned / "opt/app/shell").unlink()
     two.file("/usr/bin/own", "made here")
-    three.packages(tool="1.0-1", openssl="3.0.11-1", vulnerable="2.0-2")
+    three.installs("vulnerable", "2.0-2")
     wait_until("all is called off", lambda: not problems(), timeout_s=WITHIN_S + EVENTS_LAST_S)
     for number, each in enumerate(machines):
         history = site.admin.get(HISTORY.format(each.id), params={"per_page": 100}).json()
