@@ -121,13 +121,13 @@ def digests(entry: Entry, names: Iterable[str], late: Callable[[], bool]) -> dic
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(0, "no file any more")
-        buffer = bytearray(_BLOCK)
+        buffer = bytearray(min(_BLOCK, entry.stat.st_size + 1))
         view, left = memoryview(buffer), MAX_BYTES
         while left > 0 and (count := os.readv(fd, [buffer])):
             for each in hashes.values():
                 each.update(view[:count])
             left -= count
-            if count == _BLOCK and late():
+            if count == len(buffer) and late():
                 raise Unavailable("There was no time to read it to its end")
     finally:
         os.close(fd)

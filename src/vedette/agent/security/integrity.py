@@ -60,7 +60,7 @@ class _Scan:
     """One scan. `_files` is what counts as right, `_open` what is not so, `_now` what is there."""
 
     def __init__(self, context: Context, packages: Packages, turn: int) -> None:
-        self._context, self._packages = context, packages
+        self._context, self._packages, self._packages_now = context, packages, packages.changed()
         settings, self._before = context.settings, context.baseline or {}
         self._turn, self._turns = turn, max(1, READ_ALL_S // settings["interval"])
         self._by_packages: bool = settings["packages"]
@@ -179,9 +179,7 @@ class _Scan:
         for path, change in asked.items():
             claim = claims.get(path)
             kin = claims.get(self._kin(change))
-            if self._by_packages and explain.by_package(
-                change, claim, kin, self._last_packages, self._packages.changed()
-            ):
+            if self._by_packages and explain.by_package(change, claim, kin, self._last_packages, self._packages_now):
                 by = f"the package {claim}" if claim else "a package that came or went"
             else:
                 by = self._deployments.explains(change, mark)
@@ -217,7 +215,7 @@ class _Scan:
     def _news(self) -> bool:
         """Were there packages or deployments since, which may explain what is known already?"""
         deployed = self._deployments.mark() != self._before.get("deployed", {})
-        return deployed or self._packages.changed() != self._last_packages
+        return deployed or self._packages_now != self._last_packages
 
     def _claims(self, changes: Iterable[Change]) -> dict[str, Claim]:
         return self._packages.claims({path for change in changes for path in (change.path, self._kin(change)) if path})
@@ -251,7 +249,7 @@ class _Scan:
         return {
             "learned": bool(self._before.get("learned")) or not self._partial,
             "seen": self._walk.seen(),
-            "packages": self._packages.changed() if not self._partial else self._last_packages,
+            "packages": self._packages_now if not self._partial else self._last_packages,
             "deployed": self._deployments.mark() if not self._partial else self._before.get("deployed", {}),
             "files": self._files,
             "open": {path: each.pack() for path, each in self._open.items()},

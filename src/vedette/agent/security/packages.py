@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +56,7 @@ class Packages:
             if (root / name).is_symlink() and _points_to(root / name, f"usr/{name}")
         }
 
-    @property
+    @cached_property
     def algorithms(self) -> tuple[str, ...]:
         """The hashes that the databases keep, besides SHA-256."""
         return ("md5", "sha1") if any((self._root / place).exists() for place in _APK) else ("md5",)
