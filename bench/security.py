@@ -22,7 +22,7 @@ from vedette.agent import bootstrap
 from vedette.demo.stage import Stage
 from vedette.model.security import SECURITY, interpret
 
-LIMIT_S = 150
+LIMIT_S = 100
 HEAVY = ("setuid", "integrity")
 """Kinds that learn; the others are measured by one look."""
 PLACES = interpret("integrity", {})["paths"]
