@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from vedette import __version__
-from vedette.agent import settings
+from vedette.agent import security, settings
 from vedette.agent.paths import ROOT_VARIABLE, Paths
 from vedette.errors import VedetteError
 
@@ -210,6 +210,11 @@ def _help(_paths: Paths, arguments: list[str]) -> None:
             f"\n'{PROGRAM} help COMMAND' says more."
         )
         return
+    if arguments[0] in security.KINDS:
+        from vedette.agent import control_security
+
+        print(control_security.help_of(arguments[0]), end="")
+        return
     if arguments[0] not in COMMANDS:
         raise _Usage(f"there is no command {arguments[0]!r}, only {', '.join(COMMANDS)}")
     command = COMMANDS[arguments[0]]
@@ -277,7 +282,7 @@ create connectivity CHECK ADDRESS [INTERFACE]
 
 create KIND CHECK [SETTING=VALUE ...]
   a security check: cve, pid-change, ports, setuid, traffic, integrity, logins,
-  deployment or processes; a wrong SETTING is refused with the list of all
+  deployment or processes; 'help ports' says which settings there are
 
   mender-monitorctl create ports open-ports allow=tcp/22,tcp/443 dwell=2m
   mender-monitorctl create pid-change web process=systemd:nginx.service count=3 within=1h
@@ -417,7 +422,7 @@ SOURCE      hand: made on this device; server: by its configuration, where it is
 """,
     ),
     "status": _Command(_status, "[--json]", "show the daemon, raised checks and what is not sent yet"),
-    "help": _Command(_help, "[COMMAND]", "this, or more about one command"),
+    "help": _Command(_help, "[COMMAND|KIND]", "this, or more about one command or kind of security check"),
     "version": _Command(_version, "", "show the version"),
 }
 

@@ -6,6 +6,7 @@ A scan by hand runs here, with or without a daemon, as whoever asks; it keeps no
 import json
 import sqlite3
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
@@ -47,7 +48,9 @@ def scan(paths: Paths, arguments: Sequence[str]) -> tuple[str, bool]:
     if not options.words:
         raise Wrong("KIND [SETTING=VALUE ...] [--check NAME] [--json]")
     kind, *rest = options.words
-    report = _look(paths, _kind(kind), options.check, read_settings(kind, rest))
+    report, has_learned = _look(paths, _kind(kind), options.check, read_settings(kind, rest))
+    if not has_learned:
+        print("the check has not looked yet, so nothing is known to be right", file=sys.stderr)
     accepted = Shelf(paths.state_dir, f"{kind}_{options.check}").accepted() if options.check else {}
     findings = [each for each in report.findings if not look.is_accepted(each, accepted)]
     for place in report.unseen:
@@ -100,6 +103,16 @@ def accept(paths: Paths, arguments: Sequence[str]) -> str:
     return ""
 
 
+def help_of(kind: str) -> str:
+    """A kind and its settings, for people."""
+    lines = [f"create {kind} CHECK [SETTING=VALUE ...]", "", f"raises: {SECURITY[kind].help}", ""]
+    for name, setting in SECURITY[kind].settings.items():
+        text = f"{setting.help} ({', '.join(setting.choices)})" if setting.choices else setting.help
+        usual = f"; without it {setting.default}" if setting.default else "; needed" if setting.required else ""
+        lines += textwrap.wrap(text + usual, 88, initial_indent=f"{name:<13} ", subsequent_indent=" " * 14)
+    return "\n".join(lines) + "\n"
+
+
 def assignments(kind: str, arguments: Sequence[str]) -> list[tuple[str, str | int]]:
     """SETTING=VALUE as the variables of a check's file. Raises Invalid."""
     return [(variable_of(kind, setting), value) for setting, value in read_settings(kind, arguments).items()]
@@ -124,18 +137,21 @@ def _kind(kind: str) -> str:
     return kind
 
 
-def _look(paths: Paths, kind: str, name: str, settings: Mapping[str, str]) -> Report:
-    """As the check would look now, or, without one, at all there is; findings may be accepted ones."""
+def _look(paths: Paths, kind: str, name: str, settings: Mapping[str, str]) -> tuple[Report, bool]:
+    """As the check would look now, or, without one, at all there is; findings may be accepted ones.
+
+    And whether the check, if there is one, has learned something.
+    """
     baseline: Any = {}
+    has_learned = True
     memory = None
     stem = f"{kind}_{name or BY_HAND}"
     if name:
         settings = given(kind, checkfiles.find(paths, kind, name)) | dict(settings)
         note = _note(paths, stem)
         baseline, memory = Shelf(paths.state_dir, stem).peek(note.get("baseline", "")), note.get("memory")
-        if baseline is None:
-            print("the check has not looked yet, so nothing is known to be right", file=sys.stderr)
-            baseline = {}
+        has_learned = bool(note) or baseline is not None
+        baseline = {} if baseline is None else baseline
     values, clock = interpret(kind, settings), SystemClock()
     context = Context(
         name=stem,
@@ -148,12 +164,12 @@ def _look(paths: Paths, kind: str, name: str, settings: Mapping[str, str]) -> Re
         by_hand=True,
         until=clock.elapsed() + values["time-limit"],
     )
-    return look.run(kind, look.scanner(kind), context)
+    return look.run(kind, look.scanner(kind), context), has_learned
 
 
 def _known(paths: Paths, kind: str, name: str) -> dict[str, str]:
     """What could be accepted: what a scan finds now, and what is raised; fingerprints by keys."""
-    report = _look(paths, kind, name, {})
+    report, _ = _look(paths, kind, name, {})
     stem = f"{kind}_{name}"
     raised = {key: "" for key in _raised(paths, stem, kind) if not key.startswith(f"{stem}: ")}
     return raised | {each.key: each.fingerprint for each in report.findings}
