@@ -370,7 +370,7 @@ changes again it is a finding again. Without KEY: prints what is accepted.
     ),
     "import": _Command(
         _import,
-        "fail2ban|sigma FILE|DIRECTORY [--log FILE] [--name NAME] [--enable] [--dry-run] [--json]",
+        "fail2ban|sigma FILE|DIRECTORY [--log FILE] [--name NAME] [--expiration TIME] [--enable] [--dry-run] [--json]",
         "make checks of logs from rules of fail2ban or Sigma",
         """
 fail2ban    a filter, a file of jails, or a directory of filters; /etc/fail2ban: what is
@@ -378,6 +378,8 @@ fail2ban    a filter, a file of jails, or a directory of filters; /etc/fail2ban:
 sigma       a rule (YAML), or a directory of rules, for Linux
 --log FILE  the log, or a command as for create, in place of where such lines usually are
 --name NAME of the check; of several, NAME- stands before the name of each
+--expiration TIME
+            so long after the last match the alert is called off, as for create
 --enable    switch the checks on
 --dry-run   only tell what would be made
 --json      everything, for programs
@@ -387,7 +389,7 @@ and why. What was imported is made anew when it is imported again; a check of th
 that comes from elsewhere is left alone. Nothing that a rule names is run. Exit status 1:
 there is not one rule that a check could be made from.
 
-  mender-monitorctl import fail2ban /etc/fail2ban/filter.d/sshd.conf --log /var/log/auth.log
+  mender-monitorctl import fail2ban /etc/fail2ban/filter.d/sshd.conf --log /var/log/auth.log --expiration 1d
   mender-monitorctl import sigma rules/linux --dry-run
 """,
     ),

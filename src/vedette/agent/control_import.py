@@ -12,12 +12,15 @@ from vedette.agent.checkfiles import CheckFile
 from vedette.agent.paths import Paths
 from vedette.agent.rules.imported import APPROXIMATED, EXACT, REFUSED, Imported
 from vedette.errors import Conflict, Invalid, NotFound, VedetteError
+from vedette.model import durations
 
-USAGE: Final = "fail2ban|sigma FILE|DIRECTORY [--log FILE] [--name NAME] [--enable] [--dry-run] [--json]"
+USAGE: Final = (
+    "fail2ban|sigma FILE|DIRECTORY [--log FILE] [--name NAME] [--expiration TIME] [--enable] [--dry-run] [--json]"
+)
 ORIGIN: Final = "LOG_IMPORTED_FROM"
 """Variable of a check that was imported: which rule it is, so that it can be imported again."""
 _FLAGS: Final = ("--enable", "--dry-run", "--json")
-_VALUED: Final = ("--log", "--name")
+_VALUED: Final = ("--log", "--name", "--expiration")
 
 
 class Wrong(Exception):
@@ -31,6 +34,7 @@ class _Options:
     flags: frozenset[str]
     log: str = ""
     name: str = ""
+    expiration_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,14 @@ def _options(arguments: Sequence[str]) -> _Options:
     if "name" in values:
         checkfiles.good_name("log", values["name"])
     path = Path(os.fsdecode(words[1].encode("utf-8", "surrogateescape")))
-    return _Options(system=words[0], path=path, flags=frozenset(flags), log=log, name=values.get("name", ""))
+    return _Options(
+        system=words[0],
+        path=path,
+        flags=frozenset(flags),
+        log=log,
+        name=values.get("name", ""),
+        expiration_s=durations.parse(values["expiration"]) if "expiration" in values else None,
+    )
 
 
 def _load(options: _Options) -> Iterable[Imported]:
@@ -124,7 +135,8 @@ def _checks(
         for source in rule.sources:
             name = _free(paths, base, rule.origin, source, taken)
             refuse_servers(paths, "log", name)
-            check = checkfiles.draft(paths, "log", checkfiles.good_name("log", name), _assignments(rule, name, source))
+            assignments = _assignments(rule, name, source, options.expiration_s)
+            check = checkfiles.draft(paths, "log", checkfiles.good_name("log", name), assignments)
             control_subsystems.validate(check)
             taken.add(name)
             made.append(check)
@@ -154,13 +166,15 @@ def _names(base: str) -> Iterator[str]:
     yield from (f"{base}-{number}" for number in range(2, 1000))
 
 
-def _assignments(rule: Imported, name: str, source: str) -> list[tuple[str, str | int]]:
+def _assignments(rule: Imported, name: str, source: str, expiration_s: int | None) -> list[tuple[str, str | int]]:
     given: list[tuple[str, str | int]] = [("SERVICE_NAME", name), ("LOG_PATTERN", rule.pattern), ("LOG_FILE", source)]
     if rule.level is not None:
         given.append(("LOG_ALERT_LEVEL", str(rule.level)))
     given.append(("LOG_ALERT_DESCRIPTION", rule.title or rule.rule))
     given.append(("LOG_ALERT_DETAILS", f"{rule.title or rule.rule}: %line_matching"))
     given.append((ORIGIN, rule.origin))
+    if expiration_s is not None:
+        given.append(("LOG_PATTERN_EXPIRATION", expiration_s))
     return given
 
 

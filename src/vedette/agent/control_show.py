@@ -5,7 +5,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from vedette.agent import checkfiles, control_subsystems
 from vedette.agent.checkfiles import CheckFile, Problem
@@ -16,6 +16,9 @@ from vedette.agent.storebounds import Limits
 from vedette.clock import SystemClock
 from vedette.errors import Invalid, Unavailable
 from vedette.model import durations
+
+LONG_PATTERN: Final = 100
+"""Characters of a pattern that are shown in a table."""
 
 
 def checks(paths: Paths, *, as_json: bool) -> str:
@@ -102,7 +105,10 @@ def _watches(row: Mapping[str, Any]) -> str:
     values = row["values"]
     if row["subsystem"] != "log":
         return " ".join(f"{key}={value}" for key, value in values.items())
-    watched = f'"{values.get("LOG_PATTERN", "")}" in {values.get("LOG_FILE", "")}'
+    pattern = values.get("LOG_PATTERN", "")
+    if len(pattern) > LONG_PATTERN:  # as those that were imported are
+        pattern = pattern[:LONG_PATTERN] + "..."
+    watched = f'"{pattern}" in {values.get("LOG_FILE", "")}'
     try:
         return f"{watched}, called off after {durations.show(durations.parse(values['LOG_PATTERN_EXPIRATION']))}"
     except (KeyError, Invalid):  # not given, or by hand and wrong: the daemon says so

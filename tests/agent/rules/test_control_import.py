@@ -50,10 +50,11 @@ def test_a_filter_becomes_a_check_that_is_off_until_it_is_enabled(tool: Tool) ->
 
 
 def test_a_rule_becomes_a_check_with_its_level_and_title(tool: Tool) -> None:
-    tool("sigma", KEYWORDS, "--enable", "--log", "/var/log/syslog")
+    tool("sigma", KEYWORDS, "--enable", "--log", "/var/log/syslog", "--expiration", "1d")
     (check,) = checkfiles.enabled(tool.paths)
     assert isinstance(check, checkfiles.CheckFile)
     assert (check.name, check.values["LOG_ALERT_LEVEL"]) == ("keywords", "CRITICAL")
+    assert check.values["LOG_PATTERN_EXPIRATION"] == "86400"
     assert check.values["LOG_ALERT_DESCRIPTION"] == "The door lock is tampered with"
     samples.check(check.values["LOG_PATTERN"], samples.CORPUS / "sigma/keywords.log")
 
@@ -115,6 +116,7 @@ def test_a_filter_of_which_nobody_knows_the_log_is_refused(tool: Tool) -> None:
         (["fail2ban", DOORS, "--log"], 2, "usage"),
         (["fail2ban", DOORS, "--log", "doors.log"], 1, "neither an absolute path"),
         (["fail2ban", DOORS, "--name", "a b", "--log", "/x"], 1, "no name of a check"),
+        (["fail2ban", DOORS, "--expiration", "soon"], 1, "'soon' is no duration"),
         (["fail2ban", "/nowhere"], 1, "there is no /nowhere"),
     ],
 )
