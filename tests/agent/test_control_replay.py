@@ -151,9 +151,13 @@ def test_count_is_that_of_grep(control: Control, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("stretch", "read"), [(1, 5), (2, 5), (3, 7), (7, 3), (100, 64), (100, 70_000), (70_001, 100)])
+@pytest.mark.parametrize("mapped", [False, True], ids=["read", "mapped"])
 def test_pieces_of_any_size_hold_every_line_once(
-    stretch: int, read: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stretch: int, read: int, mapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if mapped:
+        pytest.importorskip("hyperscan")
+        monkeypatch.setattr("vedette.agent.match.count.RESTS_S", -1e9)  # seconds: however new it is
     monkeypatch.setattr("vedette.agent.match.count.STRETCH_BYTES", stretch)
     monkeypatch.setattr("vedette.agent.match.count.READ_BYTES", read)
     path = tmp_path / "log"
@@ -171,9 +175,25 @@ def test_pieces_of_any_size_hold_every_line_once(
         for pattern, expected in (("a", sum(b"a" in line[:16384] for line in lines)), ("", len(lines))):
             fd = os.open(path, os.O_RDONLY)
             try:
-                assert Counter([Pattern.compile(pattern)], None).file(fd) == expected, (content[:50], pattern)
+                counter = Counter([Pattern.compile(pattern)], tmp_path / "cache" if mapped else None)
+                assert counter.file(fd) == expected, (content[:50], pattern)
+                assert (counter._mapped(fd, os.fstat(fd)) is not None) == (mapped and pattern == "a")
             finally:
                 os.close(fd)
+
+
+def test_a_log_that_is_written_now_is_not_mapped(tmp_path: Path) -> None:
+    """It may be truncated, and whoever looks into it then is killed."""
+    pytest.importorskip("hyperscan")
+    path = tmp_path / "log"
+    path.write_bytes(b"a\n" * 10)
+    counter = Counter([Pattern.compile("a")], tmp_path / "cache")
+    with path.open("rb") as file:
+        assert counter.file(file.fileno()) == 10
+        assert counter._mapped(file.fileno(), os.fstat(file.fileno())) is None
+        os.utime(path, (0, 0))
+        assert counter.file(file.fileno()) == 10
+        assert counter._mapped(file.fileno(), os.fstat(file.fileno())) is not None
 
 
 WRITTEN = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -1,24 +1,31 @@
 """How many lines of files match any of a set of patterns? On all processors, without cutting the files into lines."""
 
+import mmap
 import os
 import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vedette.agent.follow.lines import Splitter
 from vedette.agent.match import databases
 from vedette.agent.match.engine import Engine
 from vedette.agent.match.finders import FastFinder
 from vedette.agent.match.pattern import Pattern
-from vedette.agent.match.plan import Plan, make
+from vedette.agent.match.plan import Plan
+from vedette.clock import SystemClock
+
+if TYPE_CHECKING:
+    from vedette.agent.match.finders import Searched
 
 STRETCH_BYTES: Final = 4 << 20
 """Of a file, given to one thread."""
 READ_BYTES: Final = 256 * 1024
 """Read and searched in one go: what is read is still in the processor's cache when it is searched."""
+RESTS_S: Final = 2.0
+"""A file that was not written for so long is searched where it lies."""
 SAMPLES: Final = 16
 SAMPLE_BYTES: Final = 16 * 1024
 MAX_THREADS: Final = 16
@@ -33,7 +40,6 @@ class Counter:
         self._directory = directory
         self._prepared = False
         self._compiled: tuple[Plan, FastFinder] | None = None
-        self._alone: Plan | None = None  # one text is searched for, which is done as soon without Hyperscan
 
     def file(self, fd: int) -> int:
         """Lines of an open file that match; a last line without newline is one. Raises OSError."""
@@ -42,9 +48,10 @@ class Counter:
         if not stat.S_ISREG(status.st_mode) or size == 0:  # a pipe, or a file of /proc
             return self._stream(fd)
         self._prepare(partial(_sample, fd, size))
+        mapped = self._mapped(fd, status)
         stretches = _Shared(iter(range(0, size, STRETCH_BYTES)))
         count = min(len(os.sched_getaffinity(0)), MAX_THREADS, -(-size // STRETCH_BYTES))
-        workers = [_Worker(self._engine(), fd, size, stretches) for _ in range(count)]
+        workers = [_Worker(self._engine(), fd, size, stretches, mapped) for _ in range(count)]
         for each in workers[1:]:
             each.start()
         workers[0].run()
@@ -74,11 +81,6 @@ class Counter:
         if self._prepared or self._directory is None:
             return
         self._prepared = True
-        if len(self._texts) == 1:
-            plan = make(self._texts, sample())
-            if plan.literal and len(plan.probes) == 1:
-                self._alone = plan
-                return
         self._compiled = databases.load(self._directory, self._texts)
         if self._compiled is None and databases.available():
             try:
@@ -87,10 +89,23 @@ class Counter:
                 return
             self._compiled = databases.load(self._directory, self._texts)
 
+    def _mapped(self, fd: int, status: os.stat_result) -> mmap.mmap | None:
+        """The file in memory, where Hyperscan searches it without its being read; None: it is to be read.
+
+        Whoever looks into a mapped file that is truncated is killed. Who is writing a log now may do that, and where
+        that is not known for sure nothing is mapped.
+        """
+        if self._compiled is None or SystemClock().now().timestamp() - status.st_mtime < RESTS_S:
+            return None
+        try:
+            return mmap.mmap(fd, status.st_size, prot=mmap.PROT_READ)
+        except (OSError, ValueError):
+            return None
+
     def _engine(self) -> Engine:
         """For one thread."""
         if self._compiled is None:
-            return Engine(self._patterns, self._alone)
+            return Engine(self._patterns)
         plan, finder = self._compiled
         return Engine(self._patterns, plan, databases.again(finder))
 
@@ -108,38 +123,38 @@ class _Shared:
 
 
 class _Worker(threading.Thread):
-    def __init__(self, engine: Engine, fd: int, size: int, stretches: _Shared) -> None:
+    def __init__(self, engine: Engine, fd: int, size: int, stretches: _Shared, mapped: mmap.mmap | None) -> None:
         super().__init__(daemon=True)
-        self._engine, self._fd, self._size, self._stretches = engine, fd, size, stretches
+        self._engine, self._fd, self._size, self._stretches, self._mapped = engine, fd, size, stretches, mapped
         self.total = 0
         self.error: Exception | None = None
 
     def run(self) -> None:
         try:
             while (at := self._stretches.next()) is not None:
-                for data, end in _lines(self._fd, at, min(at + STRETCH_BYTES, self._size)):
-                    self.total += self._engine.count(data, end)
+                for data, start, end in self._lines(at, min(at + STRETCH_BYTES, self._size)):
+                    self.total += self._engine.count(data, end, start)
         except Exception as exc:
             self.error = exc
 
-
-def _lines(fd: int, at: int, stop: int) -> Iterator[tuple[bytes, int]]:
-    """The lines that begin in these bytes of the file: read bytes, and where in them the last of the lines ends."""
-    if at:
-        at = _first_line(fd, at, stop)
-    while at < stop:
-        data = os.pread(fd, READ_BYTES, at)
-        end = data.rfind(b"\n") + 1
-        if end > stop - at:
-            end = data.find(b"\n", stop - at - 1) + 1
-        if end:
-            yield data, end
-            at += end
-        elif not data:  # it was made shorter meanwhile
-            return
-        else:
-            line, at = _long_line(fd, at)
-            yield line, len(line)
+    def _lines(self, at: int, stop: int) -> "Iterator[tuple[Searched, int, int]]":
+        """The lines that begin in these bytes of the file: where they are, and where in that they begin and end."""
+        if at:
+            at = _first_line(self._fd, at, stop)
+        while at < stop:
+            data, base = (os.pread(self._fd, READ_BYTES, at), at) if self._mapped is None else (self._mapped, 0)
+            start = at - base
+            end = data.rfind(b"\n", start, start + READ_BYTES) + 1
+            if base + end > stop:
+                end = data.find(b"\n", stop - base - 1) + 1
+            if end:
+                yield data, start, end
+                at = base + end
+                continue
+            line, at = _long_line(self._fd, at)
+            if not line:  # it was made shorter meanwhile
+                return
+            yield line, 0, len(line)
 
 
 def _first_line(fd: int, at: int, stop: int) -> int:

@@ -9,13 +9,16 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vedette.agent.follow.lines import MAX_LINE, finished
 from vedette.agent.match.finders import Finder, Hit, PlainFinder
 from vedette.agent.match.pattern import Pattern, Undecided
 from vedette.agent.match.plan import Plan, make
 from vedette.agent.match.probe import Probe
+
+if TYPE_CHECKING:
+    from vedette.agent.match.finders import Searched
 
 SLICE_BYTES: Final = 64 * 1024
 """Searched in one go where each line is looked at; between two of them the caller can turn to something else."""
@@ -50,7 +53,12 @@ class _Way:
         self.hot: dict[int, int] = {}  # probes not worth searching, and for how many slices more
         self.heats: dict[int, int] = {}  # how often each became hot
 
-    def find(self, data: bytes, start: int, end: int, ignored: Collection[int]) -> list[Hit]:
+    @property
+    def in_place(self) -> bool:
+        """Can what lies in a mapped file be searched there?"""
+        return not self.hot and self._finder.in_place
+
+    def find(self, data: "Searched", start: int, end: int, ignored: Collection[int]) -> list[Hit]:
         """Of all probes but those `ignored`, which cost time nevertheless where the finder looks for all at once."""
         few = ignored and len(self.plan.probes) - len(ignored) <= FEW_LEFT
         return (self._plain if few else self._finder).find(data, start, end, ignored)
@@ -169,19 +177,22 @@ class Engine:
                 except Undecided as exc:
                     yield Found(index, line_start, str(exc))
 
-    def count(self, data: bytes, end: int) -> int:
-        """How many lines of data[:end], which is whole lines, match any of the patterns.
+    def count(self, data: "Searched", end: int, start: int = 0) -> int:
+        """How many lines of data[start:end], which is whole lines, match any of the patterns.
 
         Lines that cannot be decided do not count.
         """
-        total = start = 0
+        total = 0
         while start < end:
             following = end if end - start <= QUICK_BYTES else _slice_end(data, start)
-            total += self._count_slice(data, start, following)
+            if isinstance(data, bytes) or self._way.in_place:
+                total += self._count_slice(data, start, following)
+            else:
+                total += self._count_slice(data[start:following], 0, following - start)
             start = following
         return total
 
-    def _count_slice(self, data: bytes, start: int, end: int) -> int:
+    def _count_slice(self, data: "Searched", start: int, end: int) -> int:
         way = self._way
         slow = way.slow()
         hits: list[tuple[int, int]] = []
@@ -219,7 +230,7 @@ class Engine:
             left = self.patterns[index].misses(left)
         return total + len(lines) - len(left)
 
-    def _count_hits(self, data: bytes, hits: list[tuple[int, int]], owners: Sequence[Sequence[int]]) -> int:
+    def _count_hits(self, data: "Searched", hits: list[tuple[int, int]], owners: Sequence[Sequence[int]]) -> int:
         patterns = self.patterns
         total = 0
         counted = -1  # end of the last line that was counted
@@ -256,7 +267,7 @@ class Engine:
         return False
 
 
-def _slice_end(data: bytes, start: int) -> int:
+def _slice_end(data: "Searched", start: int) -> int:
     """Behind the newline of a line, not much more than SLICE_BYTES further."""
     end = data.rfind(b"\n", start, start + SLICE_BYTES) + 1
     return end or data.find(b"\n", start) + 1

@@ -2,12 +2,17 @@
 
 from collections.abc import Container, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pcre2 import LibraryError, _cy
 
 from vedette.agent.match.pattern import compile_bytes, compile_text
 from vedette.agent.match.probe import Probe
+
+if TYPE_CHECKING:
+    from mmap import mmap
+
+    Searched = bytes | mmap
 
 Hit = tuple[int, int]
 """Where in the block it ends, and which probe it is. It does not reach over a newline."""
@@ -20,7 +25,12 @@ _machine_code: Final = lru_cache(maxsize=64)(compile_text)  # checks often have 
 
 
 class Finder(Protocol):
-    def find(self, data: bytes, start: int, end: int, ignored: Container[int]) -> list[Hit]:
+    @property
+    def in_place(self) -> bool:
+        """Can it search a mapped file? The others take bytes."""
+        ...
+
+    def find(self, data: "Searched", start: int, end: int, ignored: Container[int]) -> list[Hit]:
         """At least one hit in each line of data[start:end] that holds a probe, for each probe not `ignored`.
 
         Sorted; often several in one line.
@@ -32,6 +42,7 @@ class PlainFinder:
     """One probe after the other: right for a few texts, and always there."""
 
     __slots__ = ("_caseless", "_first", "_machine_from", "_probes")
+    in_place = False
 
     def __init__(self, probes: Sequence[Probe], first: int = 0, *, machine_from: int = MACHINE_BYTES) -> None:
         """The probes are numbered from `first` on. Machine code searches where there are `machine_from` bytes."""
@@ -40,7 +51,8 @@ class PlainFinder:
         self._first = first
         self._caseless = frozenset(index for index, each in enumerate(probes, first) if each.caseless)
 
-    def find(self, data: bytes, start: int, end: int, ignored: Container[int]) -> list[Hit]:
+    def find(self, data: "Searched", start: int, end: int, ignored: Container[int]) -> list[Hit]:
+        assert isinstance(data, bytes)
         hits: list[Hit] = []
         lower: bytes | None = None
         machine = end - start >= self._machine_from
@@ -106,7 +118,11 @@ class FastFinder:
     def __init__(self, database: Any, scratch: Any = None, outlines: PlainFinder | None = None) -> None:
         self.database, self._scratch, self.outlines = database, scratch, outlines
 
-    def find(self, data: bytes, start: int, end: int, ignored: Container[int]) -> list[Hit]:
+    @property
+    def in_place(self) -> bool:
+        return self.outlines is None
+
+    def find(self, data: "Searched", start: int, end: int, ignored: Container[int]) -> list[Hit]:
         hits: list[Hit] = []
         self.database.scan(memoryview(data)[start:end], match_event_handler=_keep, context=hits, scratch=self._scratch)
         if hits and ignored:
