@@ -112,6 +112,10 @@ def test_many_sources_fit_into_memory(device: Device) -> None:
         for minute in range(60)
         for second in range(0, 60, 2)
         for each in range(9)
+    ) + "".join(
+        f"Mar 24 15:30:{each:02} gate sshd[1]: Failed password for alice from 2001:db8:ff:{each:x}::1 port 1 ssh2\n"
+        for each in range(60)
+        for _ in range(9)
     )
     device.write("/var/log/auth.log", text, more=True)
     device.scan()

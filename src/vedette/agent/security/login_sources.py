@@ -25,6 +25,8 @@ LOGS: Final = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages")
 JOURNALS: Final = ("/var/log/journal", "/run/log/journal")
 JOURNALCTL: Final = ("/usr/bin/journalctl", "/bin/journalctl")
 RECORD_FILES: Final = ("/var/log/wtmp", "/var/log/btmp")
+WEEK_S: Final = 7 * 86_400
+"""So much of the journal is all there is, for who looks once."""
 SILENT_S: Final = 86_400
 """A log without a line for so long is perhaps left over from a program that is not there any more."""
 _WORTH: Final = (b"ss", b"login", b"su", b"dropbear", b"pam_", b"user", b"passw")
@@ -77,7 +79,7 @@ def read(
     Raises Invalid: `wanted` is no source; Unavailable: it cannot be read.
     """
     source = _choose(root, wanted, place.source if place is not None else None, now)
-    since = 0.0 if all_there_is else place.since if place is not None else now.timestamp()
+    since = now.timestamp() - WEEK_S if all_there_is else place.since if place is not None else now.timestamp()
     if not source:  # until one comes
         return Said(events=(), place=Place(since=since), unseen=("/var/log: no log of logins, and no journal",))
     if source == JOURNAL:

@@ -1,14 +1,14 @@
 """How often something failed within a time, for many at once, in little memory."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-MAX_WINDOWS: Final = 200
-MAX_TIMES: Final = 3000
-"""Of all windows together."""
+MAX_BYTES: Final = 20_000
+"""Of all windows together, as JSON."""
 MAX_NAMES: Final = 3
-NAME_LENGTH: Final = 32
+NAME_LENGTH: Final = 48
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,11 +29,11 @@ class Window:
 class Windows:
     """Those that are not over. `count` failures within `within_s` are too many."""
 
-    def __init__(self, json: object, *, count: int, within_s: int) -> None:
+    def __init__(self, stored: object, *, count: int, within_s: int) -> None:
         self._count, self._within_s = count, within_s
         self._windows: dict[str, Window] = {}
-        if isinstance(json, dict):
-            for key, fields in json.items():
+        if isinstance(stored, dict):
+            for key, fields in stored.items():
                 try:
                     self._windows[str(key)] = Window(**fields)
                 except TypeError:  # of another version
@@ -61,7 +61,7 @@ class Windows:
     def forget(self, key: str, name: str) -> None:
         """What failed there counts elsewhere, if all of it has that name."""
         window = self._windows.get(key)
-        if window is not None and window.names == [name] and not window.others:
+        if window is not None and window.names == [name[:NAME_LENGTH]] and not window.others:
             del self._windows[key]
 
     def is_full(self, key: str, at: int | None = None) -> bool:
@@ -75,12 +75,12 @@ class Windows:
         """As JSON has it; the oldest are left out where there are too many."""
         newest = max((each.last for each in self._windows.values()), default=0)
         out: dict[str, Any] = {}
-        left = MAX_TIMES
+        left = MAX_BYTES
         for key, each in reversed(self._windows.items()):
-            left -= len(each.times)
-            if left < 0 or len(out) == MAX_WINDOWS:
+            if newest - each.last >= self._within_s:
+                continue
+            left -= len(json.dumps({key: asdict(each)}))
+            if left < 0:
                 break
-            if newest - each.last < self._within_s:
-                out[key] = {"times": each.times, "total": each.total, "began": each.began, "names": each.names,
-                            "others": each.others}  # fmt: skip
+            out[key] = asdict(each)
         return dict(reversed(out.items()))
