@@ -32,7 +32,7 @@ from vedette.server.audit import internal_api as audit_internal_api
 from vedette.server.audit import service as audit
 from vedette.server.configuration import api as configuration_api
 from vedette.server.configuration import internal_api as configuration_internal_api
-from vedette.server.configuration import layer_api, rollout_api, rollout_steps
+from vedette.server.configuration import effective_api, layer_api, rollout_api, rollout_steps
 from vedette.server.configuration import pages as configuration_pages
 from vedette.server.db import SYSTEM, Tx
 from vedette.server.deployments import api as deployments_api
@@ -108,6 +108,7 @@ def routes() -> list[BaseRoute]:
         *deployments_api.ROUTES,
         *configuration_api.ROUTES,
         *layer_api.ROUTES,
+        *effective_api.ROUTES,
         *rollout_api.ROUTES,
         *feed_api.ROUTES,
         *alerts_api.ROUTES,

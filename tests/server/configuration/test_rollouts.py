@@ -441,6 +441,11 @@ def test_who_reports_otherwise_gets_it_with_the_next_change(ours: Fleet) -> None
     ours.report(honest, {"a": "1"})
     ours.report(wiped, {})
     assert (ours.effective(honest)["in_sync"], ours.effective(wiped)["in_sync"]) == (True, False)
+    (found,) = ours.get(f"{API}/drift")
+    assert (found["device"], found["group"], found["deployment"]["status"]) == (wiped, "kiosks", "success")
+    assert found["drift"] == {"missing": ["a"], "extra": [], "different": []}
+    assert ours.get(f"{API}/drift", group="kiosks") == [found]
+    assert ours.get(f"{API}/drift", group="x") == []
     ours.put(f"{GROUPS}/kiosks", {"a": "1"}, rollout=AT_ONCE)
     ours.settle()
     assert ours.take_all([honest, wiped]) == {wiped: {"a": "1"}}

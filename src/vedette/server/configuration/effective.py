@@ -192,9 +192,10 @@ def _has(row: Row) -> str | None:
     if row["deployment_status"] == PENDING and row["held"]:
         return None
     if row["ended_at"] is not None and row["reported_at"] is not None and row["reported_at"] > row["ended_at"]:
-        return digest(msgspec.json.decode(row["reported"], type=dict[str, str]))  # it may have lost what it had
-    has: str | None = row["deployed"]
-    return has
+        has = row["reported_hash"]  # it may have lost what it had
+    else:
+        has = row["deployed"]
+    return None if has is None else str(has)
 
 
 async def owe(tx: Tx, services: Services, tenant: str, new: Shared, need: Need, now: int) -> None:

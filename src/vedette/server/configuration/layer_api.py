@@ -1,4 +1,4 @@
-"""The JSON of layers: reading and changing them, their versions, what a change would do, what counts for a device."""
+"""The JSON of layers: reading and changing them, their versions, what a change would do."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, NotRequired, TypedDict
@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from vedette.errors import Invalid, NotFound
 from vedette.server.caller import Caller
-from vedette.server.configuration import layer_service, preview, service
+from vedette.server.configuration import layer_service, preview
 from vedette.server.configuration.layer_service import Edit, Saved, Version, Which, merged, replaced
 from vedette.server.configuration.layers import DEVICE, GROUP, TENANT, Change
 from vedette.server.configuration.waves import Parameters
@@ -154,59 +154,6 @@ class PreviewAnswer(TypedDict):
     rollout: NotRequired[RolloutRef]
 
 
-class ValueAnswer(TypedDict):
-    """A value that counts, and the layer it comes from."""
-
-    value: str
-    layer: Level
-    version: int
-
-
-class UnsetAnswer(TypedDict):
-    """A key that a layer says is to be absent."""
-
-    key: str
-    layer: Level
-
-
-class ShadowedAnswer(TypedDict):
-    """What an outer layer says and does not count."""
-
-    key: str
-    layer: Level
-    value: str | None
-
-
-class DriftAnswer(TypedDict):
-    """Keys that are wanted and not reported, reported and not wanted, or reported otherwise."""
-
-    missing: list[str]
-    extra: list[str]
-    different: list[str]
-
-
-class DeploymentRef(TypedDict):
-    """A deployment, and what has become of it on the device."""
-
-    id: str
-    status: str
-
-
-class EffectiveAnswer(TypedDict):
-    """What is wanted of a device, all layers together, and what it reports."""
-
-    device: str
-    group: NotRequired[str]
-    values: Mapping[str, ValueAnswer]
-    shadowed: list[ShadowedAnswer]
-    unset: list[UnsetAnswer]
-    reported: Mapping[str, str]
-    reported_ts: NotRequired[Time]
-    in_sync: bool
-    drift: DriftAnswer
-    deployment: NotRequired[DeploymentRef]
-
-
 # --- layers ----------------------------------------------------------------------------------------------------------
 
 
@@ -225,7 +172,7 @@ async def get_layers(request: Request, caller: Caller) -> Response:
             "author": newest.author,
             "comment": newest.comment,
         }
-        _add(item, group=newest.which.group or None, updated_ts=_time(newest), rollout=_rollout(newest.rollout))
+        add(item, group=newest.which.group or None, updated_ts=_time(newest), rollout=_rollout(newest.rollout))
         items.append(item)
     return paged(request, page, items, found.total)
 
@@ -235,7 +182,7 @@ async def get_layer(request: Request, caller: Caller) -> Response:
     which = _which(request)
     found = await layer_service.layer(services(request), caller, which)
     answer: LayerAnswer = {"type": which.level, "version": found.number, "values": found.said}
-    _add(
+    add(
         answer,
         group=which.group or None,
         device=which.name if which.level == DEVICE else None,
@@ -300,11 +247,11 @@ async def preview_layer(request: Request, caller: Caller) -> Response:
     }
     for shadow in found.shadowed:
         item: ShadowAnswer = {"key": shadow.key, "by": shadow.by, "devices": shadow.devices}
-        answer["shadowed"].append(_add(item, group=shadow.group or None))
+        answer["shadowed"].append(add(item, group=shadow.group or None))
     for each in found.sample:
         example: ExampleAnswer = {"device": each.device, "changes": dump_changes(each.changes)}
-        answer["sample"].append(_add(example, group=each.group))
-    return json_response(_add(answer, rollout=_rollout(found.under_way)))
+        answer["sample"].append(add(example, group=each.group))
+    return json_response(add(answer, rollout=_rollout(found.under_way)))
 
 
 @operation("List versions of a layer", query=PAGED, answers=paged_list(VersionAnswer))
@@ -325,37 +272,7 @@ async def get_version(request: Request, caller: Caller) -> Response:
     if not (number.isascii() and number.isdigit() and len(number) <= 15):
         raise NotFound(f"there is no version {number[:50]!r}")
     found = await layer_service.version(services(request), caller, _which(request), int(number))
-    return json_response(_add(_version(found), values=found.said))
-
-
-# --- devices ---------------------------------------------------------------------------------------------------------
-
-
-@operation("Show what is wanted of a device, and by which layer", answers=EffectiveAnswer)
-async def get_effective(request: Request, caller: Caller) -> Response:
-    found = await service.configuration(services(request), caller.scope, request.path_params["device"])
-    wanted, drift = found.effective, found.drift
-    answer: EffectiveAnswer = {
-        "device": found.device,
-        "values": {
-            key: {"value": value, "layer": wanted.origins[key].level, "version": wanted.origins[key].version}
-            for key, value in wanted.values.items()
-        },
-        "shadowed": [{"key": each.key, "layer": each.level, "value": each.value} for each in wanted.shadowed],
-        "unset": [{"key": key, "layer": origin.level} for key, origin in wanted.unset.items()],
-        "reported": found.reported,
-        "in_sync": found.in_sync,
-        "drift": {
-            "missing": list(drift.missing),
-            "extra": list(drift.extra),
-            "different": list(drift.different),
-        },
-    }
-    last: DeploymentRef | None = None
-    if found.deployment is not None and found.deployment_status is not None:
-        last = {"id": found.deployment, "status": found.deployment_status}
-    reported_ts = None if found.reported_at is None else timestamp(found.reported_at)
-    return json_response(_add(answer, group=found.group, reported_ts=reported_ts, deployment=last))
+    return json_response(add(_version(found), values=found.said))
 
 
 # --- how it is written -----------------------------------------------------------------------------------------------
@@ -391,7 +308,7 @@ def _saved(saved: Saved) -> Response:
 
 def dump_saved(saved: Saved) -> SavedAnswer:
     answer: SavedAnswer = {"version": saved.version, "changed": saved.changed}
-    _add(answer, rollout=saved.rollout, deployment=saved.deployment)
+    add(answer, rollout=saved.rollout, deployment=saved.deployment)
     return answer
 
 
@@ -416,7 +333,7 @@ def _version(version: Version) -> VersionAnswer:
         "comment": version.comment,
         "changes": dump_changes(version.changes),
     }
-    _add(answer, reverted_to=version.reverted_to, rollout=_rollout(version.rollout))
+    add(answer, reverted_to=version.reverted_to, rollout=_rollout(version.rollout))
     return answer
 
 
@@ -428,7 +345,7 @@ def _time(version: Version) -> str | None:
     return None if version.created_at is None else timestamp(version.created_at)
 
 
-def _add(answer: Any, **optional: object) -> Any:
+def add(answer: Any, **optional: object) -> Any:
     """`answer` with what is there of the rest."""
     answer.update({key: value for key, value in optional.items() if value is not None})
     return answer
@@ -449,5 +366,4 @@ ROUTES: Final = [
     *_layer_routes(f"{PREFIX}/layers/tenant"),
     *_layer_routes(f"{PREFIX}/layers/groups/{{name}}"),
     *_layer_routes(f"{PREFIX}/layers/devices/{{device}}"),
-    user_route(f"{PREFIX}/devices/{{device}}/effective", {"GET": get_effective}),
 ]

@@ -126,7 +126,7 @@ async def contents(tx: Tx, group: str, numbers: Sequence[int]) -> dict[int, str]
 _DEVICE: Final = (
     "SELECT device.id, device.group_name, device.status, device_configuration.configured, device_configuration.absent,"
     " device_configuration.version, device_configuration.deployed, device_configuration.deployment,"
-    " device_configuration.reported, device_configuration.reported_at, device_deployment.ended_at,"
+    " device_configuration.reported_hash, device_configuration.reported_at, device_deployment.ended_at,"
     " device_deployment.status AS deployment_status, deployment.held FROM device"
     " LEFT JOIN device_configuration ON device_configuration.tenant = device.tenant"
     " AND device_configuration.device = device.id"
@@ -185,6 +185,30 @@ async def counts(tx: Tx) -> dict[str | None, int]:
         " WHERE {visible} AND device.status = 'accepted'"
     )
     return {row["group_name"]: row["devices"] for row in rows}
+
+
+async def drifting(tx: Tx, group: str | None, limit: int, offset: int) -> tuple[list[Row], int]:
+    """Devices that report something else than they were given, by id, with both; in a group, or in any (None)."""
+    where = (
+        " FROM device_configuration JOIN device ON device.tenant = device_configuration.tenant"
+        " AND device.id = device_configuration.device"
+        " JOIN deployment ON deployment.tenant = device_configuration.tenant"
+        " AND deployment.id = device_configuration.deployment"
+        " JOIN device_deployment ON device_deployment.tenant = device_configuration.tenant"
+        " AND device_deployment.device = device_configuration.device"
+        " AND device_deployment.deployment = device_configuration.deployment"
+        " WHERE device_configuration.tenant = :tenant AND {visible} AND device.status = 'accepted'"
+        " AND device_configuration.deployed <> device_configuration.reported_hash"
+        " AND (CAST(:of AS text) IS NULL OR device.group_name = :of)"
+    )
+    total: int = await tx.value(f"SELECT count(*){where}", of=group)
+    rows = await tx.all(
+        "SELECT device.id, device.group_name, deployment.content, device_configuration.reported,"
+        " device_configuration.reported_at, device_configuration.deployment, device_deployment.status"
+        f"{where} ORDER BY device_configuration.device LIMIT :limit OFFSET :offset",
+        of=group, limit=limit, offset=offset,
+    )  # fmt: skip
+    return rows, total
 
 
 async def set_deployed(tx: Tx, devices: Sequence[str], deployment: str, content_hash: str, now: int) -> None:

@@ -16,10 +16,11 @@ from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.configuration import layer_store, rules, store
 from vedette.server.configuration.effective import MAX_KEYS, Layers, Wanted, carried, own_said
-from vedette.server.configuration.layers import Drift, Effective, Said, Values, drift
+from vedette.server.configuration.layers import Drift, Effective, Said, Values, digest, drift
 from vedette.server.db import DeviceScope, Row, Tx, UserScope
 from vedette.server.deployments import service as deployments
 from vedette.server.deployments.service import NewConfiguration
+from vedette.server.listing import Listing
 from vedette.server.services import Services
 from vedette.server.times import datetime_of, micros
 
@@ -89,7 +90,7 @@ async def report(services: Services, scope: DeviceScope, values: Values) -> None
         device = await store.own(tx)
         if device is None:
             raise Unauthenticated("dev auth: unauthorized")
-        await store.set_reported(tx, text, micros(services.clock.now()))
+        await store.set_reported(tx, text, digest(values), micros(services.clock.now()))
         services.live.announce(tx, scope.tenant, device["group_name"], scope.device)
 
     await services.db.write(scope, work)
@@ -110,6 +111,37 @@ async def configuration(services: Services, scope: UserScope, device_id: str) ->
         return _configuration(device_id, row, (await Layers(tx, [device_id]).of(row)).effective)
 
     return await services.db.read(scope, work)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drifting:
+    """A device that reports something else than it was given."""
+
+    device: str
+    group: str | None
+    drift: Drift
+    reported_at: datetime | None
+    deployment: str  # that gave it
+    deployment_status: str
+
+
+async def drifting(
+    services: Services, scope: UserScope, group: str | None, limit: int, offset: int
+) -> Listing[Drifting]:
+    """The devices that report something else than they were given, by id; also those to which it is on its way."""
+    rows, total = await services.db.read(scope, layer_store.drifting, group, limit, offset)
+    found = tuple(
+        Drifting(
+            device=row["id"],
+            group=row["group_name"],
+            drift=drift(_values(row["content"]), _values(row["reported"])),
+            reported_at=datetime_of(row["reported_at"]),
+            deployment=row["deployment"],
+            deployment_status=row["status"],
+        )
+        for row in rows
+    )
+    return Listing(found, total)
 
 
 async def configure(

@@ -20,13 +20,14 @@ async def own(tx: Tx) -> Row | None:
     return await tx.one("SELECT group_name FROM device WHERE tenant = :tenant AND id = :device")
 
 
-async def set_reported(tx: Tx, reported: str, now: int) -> None:
+async def set_reported(tx: Tx, reported: str, reported_hash: str, now: int) -> None:
     """For a device: what it has taken up."""
     await tx.execute(
-        "INSERT INTO device_configuration (tenant, device, configured, reported, updated_at, reported_at)"
-        " VALUES (:tenant, :device, '{}', :reported, :now, :now)"
-        " ON CONFLICT (tenant, device) DO UPDATE SET reported = excluded.reported, reported_at = excluded.reported_at",
-        reported=reported, now=now,
+        "INSERT INTO device_configuration (tenant, device, configured, reported, reported_hash, updated_at,"
+        " reported_at) VALUES (:tenant, :device, '{}', :reported, :hash, :now, :now)"
+        " ON CONFLICT (tenant, device) DO UPDATE SET reported = excluded.reported,"
+        " reported_hash = excluded.reported_hash, reported_at = excluded.reported_at",
+        reported=reported, hash=reported_hash, now=now,
     )  # fmt: skip
 
 

@@ -27,8 +27,10 @@ CREATE TABLE device_configuration_version (
 -- JSON: keys of outer layers that do not count.
 ALTER TABLE device_configuration ADD COLUMN absent TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE device_configuration ADD COLUMN version BIGINT NOT NULL DEFAULT 0;
--- Hash of what its last deployment brings; NULL: not known.
+-- Hashes of what its last deployment brings (NULL: not known), and of what it reports.
 ALTER TABLE device_configuration ADD COLUMN deployed TEXT;
+ALTER TABLE device_configuration ADD COLUMN reported_hash TEXT NOT NULL DEFAULT '';
+CREATE INDEX device_configuration_drift ON device_configuration (tenant, device) WHERE deployed <> reported_hash;
 
 -- How a version of a layer reaches its devices: in waves, by a hash of the rollout and the device (configuration/waves.py).
 CREATE TABLE rollout (
