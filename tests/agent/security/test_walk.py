@@ -168,6 +168,29 @@ def test_mounts(tmp_path: Path) -> None:
     assert "/net/a b/x" in told(walk(tmp_path, "/", "/net/a b"))
 
 
+def test_what_is_mounted_behind_something_that_is_not_entered(tmp_path: Path) -> None:
+    table = tmp_path / "proc/self/mountinfo"
+    table.parent.mkdir(parents=True)
+    table.write_text(
+        "1 0 8:1 / / rw - ext4 /dev/sda rw\n"
+        "2 1 0:5 / /run rw,nosuid - tmpfs run rw\n"
+        "3 2 8:2 / /run/media/stick rw - vfat /dev/sdb rw\n"
+        "4 1 0:6 / /net rw - nfs4 host:/x rw\n"
+        "5 4 8:3 / /net/local rw - ext4 /dev/sdc rw\n"
+        "6 1 8:4 / /data rw - ext4 /dev/sdd rw\n"
+    )
+    for name in ("run/media/stick", "run/x", "net/local", "data"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "f").touch()
+    walked = walk(tmp_path, leave=lambda mount: mount.nosuid)
+    found = [path for path in told(walked) if not path.startswith("/proc")]
+    assert found == ["/", "/data", "/data/f", "/run/media/stick", "/run/media/stick/f"]
+    assert walked.left == ["/run"]
+    assert walked.hidden("/run/x/f")
+    assert not walked.hidden("/run/media/stick/g")
+    assert told(walk(tmp_path, "/data", leave=lambda mount: mount.nosuid)) == ["/data", "/data/f"]
+
+
 def test_the_real_one() -> None:
     """Of this machine: some of /etc, and its own table of mounts."""
     walked = Walk(Path("/"), ["/etc"], exclude=(), clock=SystemClock())

@@ -82,11 +82,12 @@ class Walk:
         self._patterns, self._exclude = list(exclude), Patterns(exclude)
         table = mounts.read(root)
         self._known = table is not None
+        self._mounts = table or {}
         self._barriers = {
-            each.point: each for each in (table or {}).values() if each.pseudo or each.remote or leave(each)
+            each.point: each for each in self._mounts.values() if each.pseudo or each.remote or leave(each)
         }
         self.starts = self._distinct(starts)
-        """Without links, and none within another."""
+        """Without links, and none within another, unless something lies between them that is not gone into."""
         self.partial = False
         self.left: list[str] = []
         """Mount points where `leave` said so."""
@@ -118,23 +119,23 @@ class Walk:
 
     def hidden(self, path: str) -> bool:
         """Is it where the walk could not look?"""
-        return any(within(path, place) for place in (*self._unseen, *self.left))
+        place = max((len(each) for each in (*self._unseen, *self.left) if within(path, each)), default=-1)
+        start = max((len(each) for each in self.starts if within(path, each)), default=-1)
+        return place >= max(start, 0)  # one may start behind what is not entered
 
     def _distinct(self, starts: Sequence[str]) -> list[str]:
-        """Each start as it is called without links, and the links on the way; none that is seen from another one."""
-        found: dict[str, None] = {}
-        for start in starts:
-            found |= dict.fromkeys(self._resolved(start))
-        return [
-            each
-            for each in found
-            if not any(
-                each != other
-                and within(each, other)
-                and not any(within(each, point) and within(point, other) for point in self._barriers)
-                for other in found
-            )
-        ]
+        """Each start as it is called without links, the links on the way, and what is mounted out of a walk's reach."""
+        found = dict.fromkeys(each for start in starts for each in self._resolved(start))
+        remote = [point for point, mount in self._barriers.items() if mount.remote]
+        for point in self._mounts.keys() - self._barriers.keys():
+            if any(within(point, each) for each in found) and not any(within(point, each) for each in remote):
+                found[point] = None
+        return [each for each in found if not any(self._is_seen_from(other, each) for other in found)]
+
+    def _is_seen_from(self, start: str, path: str) -> bool:
+        if start == path or not within(path, start):
+            return False
+        return not any(within(path, point) and within(point, start) for point in self._barriers)
 
     def _resolved(self, path: str) -> list[str]:
         """The path without links below `root`, and before it each link that it leads through."""
@@ -204,9 +205,8 @@ class Walk:
                             continue
                         if self._exclude and self._exclude.match(join(level.path, found.name)):
                             continue
-                        try:
-                            entry = Entry(level.fd, level.path, found.name, found.stat(follow_symlinks=False))
-                        except FileNotFoundError:
+                        entry = self._entry(level, found)
+                        if entry is None:
                             continue
                         yield entry
                         if is_directory:
@@ -222,6 +222,17 @@ class Walk:
         finally:
             for level in levels:
                 level.close()
+
+    def _entry(self, level: "_Level", found: os.DirEntry[str]) -> Entry | None:
+        """Raises OSError: nothing of this directory can be looked at."""
+        try:
+            return Entry(level.fd, level.path, found.name, found.stat(follow_symlinks=False))
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            os.stat(".", dir_fd=level.fd)  # is it this name alone?
+            self._not_seen(join(level.path, found.name), exc)
+            return None
 
     def _enter(self, level: "_Level", name: str, device: int, depth: int) -> "_Level | None":
         path = join(level.path, name)
