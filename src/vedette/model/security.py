@@ -122,6 +122,9 @@ SECURITY: Final[Mapping[str, Kind]] = {
                 help="how severe those are taken to be that nobody has rated",
             ),
             unfixed=Setting(type=FLAG, default="true", help="those that no version has fixed yet are reported too"),
+            alone=Setting(
+                type=COUNT, default="10", help="of one look so many have alerts of their own, the others one together"
+            ),
             ignore=Setting(type=LIST, default="", help="ids that are not reported: CVE-2024-1234, or package:CVE-..."),
             vex=Setting(
                 type=LIST,

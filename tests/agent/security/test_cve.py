@@ -190,6 +190,89 @@ def test_the_worst_and_what_can_be_mended_comes_first(tmp_path: Path) -> None:
     assert done["c"].startswith("there is no fixed version yet")
 
 
+# --- not a hundred alerts at once ------------------------------------------------------------------------------------
+
+
+def flooded(device: Device, count: int, first: int = 20) -> None:
+    """So many of its packages are vulnerable."""
+    packages = {f"package_{number}": "1.0" for number in range(first, first + count)}
+    device.write(STATUS, installed(package_7="1.0", **packages))
+
+
+@pytest.fixture
+def fed(device: Device) -> Device:
+    (made,) = compile_all(device.root / "osv", "2026-03-24T00:00:00Z").values()
+    deliver(device, made)
+    return device
+
+
+def test_of_one_look_ten_are_told_alone_and_the_others_together(fed: Device) -> None:
+    flooded(fed, 30)
+    report = fed.scan()
+    assert len(report.findings) == 11
+    together = report.findings[-1]
+    assert together.key == "together 2026-03-24T16:00+00:00"
+    assert together.what.startswith("21 known vulnerabilities (21 unrated) of 21 packages")
+    assert "apt-get upgrade" in together.do
+    first = [each.key for each in report.findings]
+    fed.clock.advance(3600)
+    assert keys(fed) == first  # nothing has changed
+    flooded(fed, 31)
+    (new,) = set(keys(fed)) - set(first)  # what comes later is told by itself
+    assert new == "CVE-2026-50 package-50"
+    flooded(fed, 0)
+    assert keys(fed) == [together.key]  # one of these is left: package-7
+    fed.write(STATUS, installed(package_7="2.0"))
+    assert keys(fed) == []
+
+
+def test_each_burst_is_told_for_itself_and_called_off_when_all_of_it_is_over(fed: Device) -> None:
+    flooded(fed, 30)
+    first = keys(fed)
+    fed.clock.advance(86400)
+    flooded(fed, 60)
+    second = keys(fed)
+    assert len(second) == 22
+    assert second[-2:] == ["together 2026-03-24T16:00+00:00", "together 2026-03-25T16:00+00:00"]
+    assert set(first) < set(second)
+    fed.write(STATUS, installed(**{f"package_{number}": "1.0" for number in range(50, 80)}))
+    assert keys(fed) == [each for each in second if each not in first]
+
+
+def test_who_asks_by_hand_sees_each(fed: Device) -> None:
+    flooded(fed, 30)
+    found = fed.scan(baseline={}, by_hand=True).findings
+    assert len(found) == 31
+    fed.settings = {**fed.settings, "alone": 0}
+    fed.baseline = None
+    assert len(keys(fed)) == 1
+
+
+def test_before_all_of_the_feed_is_there_nothing_is_told(device: Device) -> None:
+    (made,) = compile_all(device.root / "osv", "2026-03-24T00:00:00Z").values()
+    flooded(device, 30)
+    deliver(device, made, without="package-20")
+    report = device.scan()
+    assert (report.findings, report.baseline, report.partial) == ([], None, True)
+    deliver(device, made)
+    assert len(keys(device)) == 11
+    deliver(device, made, without="package-20")
+    before = device.baseline
+    assert len(keys(device)) > 0
+    assert device.baseline == before  # what is not seen now is not forgotten
+
+
+def test_what_was_accepted_is_not_counted_among_the_others(fed: Device) -> None:
+    flooded(fed, 12)
+    fed.settings = {**fed.settings, "alone": 11}
+    (*_, together) = fed.scan().findings
+    assert together.what.startswith("2 known")
+    told = set(keys(fed))
+    one = next(key for number in range(20, 32) if (key := f"CVE-2026-{number} package-{number}") not in told)
+    (*_, together) = fed.scan(accepted=frozenset({one})).findings
+    assert together.what.startswith("1 known")
+
+
 def test_the_head_is_the_same_bytes_each_time(device: Device) -> None:
     (made,) = compile_all(device.root / "osv").values()
     (again,) = compile_all(device.root / "osv").values()

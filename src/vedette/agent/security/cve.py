@@ -4,6 +4,7 @@ A package is matched by the name and version of its source as its distribution n
 own advisories: a fix that was ported back counts, a newer version elsewhere says nothing.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,9 +13,10 @@ from typing import Final
 
 from vedette.agent import feedfile
 from vedette.agent.security import distribution
+from vedette.agent.security.cve_batches import sort_out
 from vedette.agent.security.cve_vex import Vex
 from vedette.agent.security.installed import Package, installed
-from vedette.agent.security.scanner import Context, Finding, Report
+from vedette.agent.security.scanner import Context, Finding, Json, Report
 from vedette.errors import Invalid
 from vedette.model.affected import affects, fixed_in
 from vedette.model.feed import LEVELS, STREAM, Advisory, Pack, prefix
@@ -31,6 +33,8 @@ UPGRADES: Final = {
     "rpm": "dnf upgrade {names}",
     "pip": "python3 -m pip install --upgrade {names}",
 }
+
+UPGRADE_ALL: Final = {"dpkg": "apt-get upgrade", "apk": "apk upgrade", "rpm": "dnf upgrade"}
 
 
 @dataclass(slots=True)
@@ -63,7 +67,7 @@ class Scanner:
         missing: dict[str, str] = {}  # since when
         findings: list[Finding] = []
         hits: dict[str, _Hit] = {}
-        unseen, partial = [*found.unseen], bool(found.unseen)
+        unseen, incomplete = [*found.unseen], False
         for stream, packages in streams.items():
             try:
                 matched = _match(context, stream, packages, vex, hits)
@@ -72,14 +76,48 @@ class Scanner:
                 unseen.append(f"{stream}: there is no feed of known vulnerabilities of it here yet")
             except (OSError, Invalid) as exc:
                 unseen.append(f"{stream}: {exc.strerror if isinstance(exc, OSError) else exc}")
-                partial = True
+                incomplete = True
             else:
                 findings += matched.old
                 unseen += matched.missing
-                partial |= bool(matched.missing)
+                incomplete |= bool(matched.missing)
         findings += _no_feeds(context, missing, streams)
-        findings += [_finding(key, hit) for key, hit in _worst_first(hits)]
-        return Report(findings=findings, memory=missing, notes=notes, unseen=unseen, partial=partial)
+        partial = incomplete or found.lost
+        told, baseline = _told(
+            context, hits, learns=streams.keys() > missing.keys() and not incomplete, partial=partial
+        )
+        return Report(
+            findings=[*findings, *told],
+            baseline=baseline,
+            memory=missing,
+            notes=notes,
+            unseen=unseen,
+            partial=partial,
+        )
+
+
+def _told(
+    context: Context, hits: Mapping[str, _Hit], *, learns: bool, partial: bool
+) -> tuple[list[Finding], Json | None]:
+    """The findings for these hits, and the new baseline: which of them have been told, alone or together.
+
+    Args:
+        learns: this can be the first look; before all has been seen nothing is told.
+    """
+    ordered = _worst_first(hits)
+    if context.baseline == {}:
+        return [_finding(key, hits[key]) for key in ordered], None
+    if context.baseline is None and not learns:
+        return [], None
+    before = context.baseline or {}
+    found = sort_out(ordered, before, context.settings["alone"], context.clock.now(), keep=partial)
+    alone = set(found.alone)
+    told = [_finding(key, hits[key]) for key in ordered if key in alone]
+    for when, keys in found.together.items():
+        some = {key: hits[key] for key in keys if key in hits and key not in context.accepted}
+        if some:
+            told.append(_together(when, some))
+    return told, found.dump()
 
 
 def _streams(context: Context, packages: Iterable[Package]) -> Mapping[str, list[Package]]:
@@ -156,11 +194,10 @@ def _add(hits: dict[str, _Hit], advisory: Advisory, level: int, package: Package
     hit.places += [package.place] if package.place else []
 
 
-def _worst_first(hits: Mapping[str, _Hit]) -> list[tuple[str, _Hit]]:
-    """Among equals: what can be mended first, then the newest."""
-    ordered = sorted(hits.items(), key=lambda each: each[0])
-    ordered.sort(key=lambda each: each[1].advisory.published, reverse=True)
-    return sorted(ordered, key=lambda each: (-each[1].level, not each[1].fixes))
+def _worst_first(hits: Mapping[str, _Hit]) -> list[str]:
+    """The keys. Among equals: what can be mended first, then the newest."""
+    ordered = sorted(sorted(hits), key=lambda key: hits[key].advisory.published, reverse=True)
+    return sorted(ordered, key=lambda key: (-hits[key].level, not hits[key].fixes))
 
 
 # --- saying ----------------------------------------------------------------------------------------------------------
@@ -168,7 +205,7 @@ def _worst_first(hits: Mapping[str, _Hit]) -> list[tuple[str, _Hit]]:
 
 def _finding(key: str, hit: _Hit) -> Finding:
     advisory, package = hit.advisory, hit.package
-    level = LEVELS[hit.level] if advisory.level else "unrated"
+    level = _level(hit)
     known = f", also known as {', '.join(advisory.aliases[:5])}" if advisory.aliases else ""
     summary = f": {advisory.summary}" if advisory.summary else ""
     parts = list(dict.fromkeys(hit.parts))
@@ -181,6 +218,28 @@ def _finding(key: str, hit: _Hit) -> Finding:
         since=_published(advisory.published),
         do=_do(hit),
     )
+
+
+def _together(when: str, hits: Mapping[str, _Hit]) -> Finding:
+    levels = Counter(map(_level, hits.values()))
+    counts = ", ".join(f"{levels[level]} {level}" for level in reversed(LEVELS) if levels[level])
+    packages = list(dict.fromkeys(hit.package.name for hit in hits.values()))
+    managers = dict.fromkeys(hit.package.manager for hit in hits.values())
+    upgrades = " and ".join(UPGRADE_ALL[manager] for manager in managers if manager in UPGRADE_ALL)
+    return Finding(
+        key=f"together {when}",
+        name=f"Known vulnerabilities that were found together at {when}",
+        status="VULNERABLE",
+        what=f"{len(hits)} known vulnerabilities ({counts}) of {len(packages)} packages, found beside worse ones",
+        where=", ".join(packages[:40]) + (" ..." if len(packages) > 40 else ""),
+        since=_moment(when),
+        do="see which they are: mender-monitorctl scan cve" + (f"; mend what can be: {upgrades}" if upgrades else ""),
+    )
+
+
+def _level(hit: _Hit) -> str:
+    """For people: that it was taken to be of some level does not mean that somebody has rated it."""
+    return LEVELS[hit.level if hit.advisory.level else 0]
 
 
 def _do(hit: _Hit) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from vedette.errors import Unavailable
+from vedette.errors import Invalid, Unavailable
 from vedette.model.feed import MAX_VERSION
 
 MAX_FILE: Final = 64 * 1024 * 1024  # bytes of a database
@@ -43,6 +43,7 @@ class Installed:
 
     packages: list[Package] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)  # "PLACE: why"
+    lost: bool = False  # one of these could be read before, and may be again
 
 
 def installed(root: Path, pip: Iterable[str] = ()) -> Installed:
@@ -50,9 +51,12 @@ def installed(root: Path, pip: Iterable[str] = ()) -> Installed:
     found = Installed()
     for read in (_dpkg, _apk, _opkg, _rpm):
         try:
-            found.packages += _grouped(read(root, found.unseen))
-        except (OSError, Unavailable) as exc:
-            found.unseen.append(_reason(exc))
+            found.packages += _grouped(read(root))
+        except Unavailable as exc:
+            found.unseen.append(str(exc))
+            found.lost = True
+        except Invalid as exc:
+            found.unseen.append(str(exc))
     found.packages += _pip(root, pip, found.unseen)
     return found
 
@@ -83,13 +87,13 @@ def _grouped(parts: Iterable[_Part]) -> list[Package]:
 # --- dpkg ------------------------------------------------------------------------------------------------------------
 
 
-def _dpkg(root: Path, unseen: list[str]) -> Iterator[_Part]:
+def _dpkg(root: Path) -> Iterator[_Part]:
     files = [root / "var/lib/dpkg/status"]
     # Images without dpkg itself have a file for each package.
     files += (each for each in sorted((root / "var/lib/dpkg/status.d").glob("*")) if each.suffix != ".md5sums")
     parts = []
     for path in files:
-        for stanza in _stanzas(path, unseen):
+        for stanza in _stanzas(path):
             name, version = stanza.get("Package", ""), stanza.get("Version", "")
             if name and version and stanza.get("Status", "install ok installed").endswith(" installed"):
                 parts.append(_Part("dpkg", name, version, (_dpkg_source(name, version, stanza.get("Source", "")),)))
@@ -125,27 +129,27 @@ def _running(root: Path) -> str:
 # --- apk, opkg, rpm --------------------------------------------------------------------------------------------------
 
 
-def _apk(root: Path, unseen: list[str]) -> Iterator[_Part]:
+def _apk(root: Path) -> Iterator[_Part]:
     for place in ("lib/apk/db/installed", "usr/lib/apk/db/installed"):
         path = root / place
         if path.is_symlink() or (place.startswith("usr") and (root / "lib").is_symlink()):
             continue  # the same file once more
-        for stanza in _stanzas(path, unseen, ":"):
+        for stanza in _stanzas(path, ":"):
             name, version, origin = stanza.get("P", ""), stanza.get("V", ""), stanza.get("o", "")
             if name and version:
                 yield _Part("apk", name, version, _both(origin or name, name, version))
 
 
-def _opkg(root: Path, unseen: list[str]) -> Iterator[_Part]:
+def _opkg(root: Path) -> Iterator[_Part]:
     for place in ("usr/lib/opkg/status", "var/lib/opkg/status"):
-        for stanza in _stanzas(root / place, unseen):
+        for stanza in _stanzas(root / place):
             name, version = stanza.get("Package", ""), stanza.get("Version", "")
             if name and version and stanza.get("Status", "").endswith(" installed"):
                 source = stanza.get("SourceName", "") or stanza.get("Source", "").rpartition("/")[2]  # or a path to it
                 yield _Part("opkg", name, version, _both(source or name, name, version))
 
 
-def _rpm(root: Path, unseen: list[str]) -> Iterator[_Part]:
+def _rpm(root: Path) -> Iterator[_Part]:
     from vedette.agent.security import rpmdb  # brings SQLite, and hardly any device has rpm
 
     path = rpmdb.database(root)
@@ -164,19 +168,21 @@ def _both(first: str, second: str, version: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, version) for name in dict.fromkeys((first, second)))
 
 
-def _stanzas(path: Path, unseen: list[str], colon: str = ": ") -> Iterator[dict[str, str]]:
-    """The blocks of `KEY: VALUE` lines in a file; lines that go on are left out. A file that is not there has none."""
+def _stanzas(path: Path, colon: str = ": ") -> Iterator[dict[str, str]]:
+    """The blocks of `KEY: VALUE` lines in a file; lines that go on are left out. A file that is not there has none.
+
+    Raises:
+        Unavailable: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(MAX_FILE + 1)
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as exc:
-        unseen.append(_reason(exc))
-        return
+        raise Unavailable(_reason(exc)) from exc
     if len(text) > MAX_FILE:
-        unseen.append(f"{path}: it is larger than {MAX_FILE} bytes")
-        return
+        raise Unavailable(f"{path}: it is larger than {MAX_FILE} bytes")
     for block in text.decode(errors="replace").split("\n\n"):
         lines = (line.partition(colon) for line in block.split("\n") if line[:1] not in {" ", "\t"})
         yield {key: value.strip() for key, found, value in lines if found}
@@ -224,5 +230,5 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _reason(exc: Exception) -> str:
-    return f"{exc.filename}: {exc.strerror}" if isinstance(exc, OSError) and exc.filename else str(exc)
+def _reason(exc: OSError) -> str:
+    return f"{exc.filename}: {exc.strerror}"

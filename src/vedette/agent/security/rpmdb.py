@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from vedette.errors import Unavailable
+from vedette.errors import Invalid, Unavailable
 
 PLACES: Final = ("usr/lib/sysimage/rpm", "var/lib/rpm")
 MAX_PACKAGES: Final = 50_000
@@ -33,7 +33,7 @@ def database(root: Path) -> Path | None:
     """The database below `root`; None where rpm is not used.
 
     Raises:
-        Unavailable: it is of a form that is not read here.
+        Invalid: it is of a form that is not read here.
     """
     for place in PLACES:
         if (root / place / "rpmdb.sqlite").is_file():
@@ -41,9 +41,7 @@ def database(root: Path) -> Path | None:
     for place in PLACES:
         for name in ("Packages", "Packages.db"):
             if (root / place / name).is_file():
-                raise Unavailable(
-                    f"/{place}/{name}: rpm's older databases are not read; rpmdb --rebuilddb makes a new one"
-                )
+                raise Invalid(f"/{place}/{name}: rpm's older databases are not read; rpmdb --rebuilddb makes a new one")
     return None
 
 
