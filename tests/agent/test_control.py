@@ -288,7 +288,8 @@ def test_list_for_programs(ctl: Control) -> None:
 
 def test_status_before_anything_happened_makes_nothing(ctl: Control) -> None:
     assert json.loads(ctl("status", "--json")[1]) == {
-        "daemon": {"running": False, "pid": None}, "owed": 0, "quarantined": 0, "dropped": 0, "raised": []
+        "daemon": {"running": False, "pid": None}, "owed": 0, "quarantined": 0, "dropped": 0, "raised": [],
+        "deployment": None,
     }  # fmt: skip
     assert "not running" in ctl("status")[1]
     assert not ctl.root.exists()
@@ -320,6 +321,7 @@ def test_status_tells_what_the_store_holds(ctl: Control) -> None:
             {"check": "log_a", "alert": "Log file contains x", "called_off": "2026-01-03T00:00:00+00:00"},
             {"check": "log_b", "alert": "Log file contains y", "called_off": None},
         ],
+        "deployment": None,
     }
     text = ctl("status")[1]
     assert "alerts to send   2\n" in text

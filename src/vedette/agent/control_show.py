@@ -43,7 +43,9 @@ def checks(paths: Paths, *, as_json: bool) -> str:
 
 def status(paths: Paths, *, as_json: bool) -> str:
     """Is the daemon at work, what is raised, what has the server not got yet."""
-    found = {"daemon": _daemon(paths), **_stored(paths)}
+    from vedette.agent.configure import deployment
+
+    found = {"daemon": _daemon(paths), **_stored(paths), "deployment": next(reversed(deployment.known(paths)), None)}
     if as_json:
         return _json(found)
     pid = found["daemon"]["pid"]
@@ -52,10 +54,18 @@ def status(paths: Paths, *, as_json: bool) -> str:
         ("alerts to send", str(found["owed"])),
         ("alerts refused", f"{found['quarantined']} (by the server; kept)"),
         ("alerts given up", f"{found['dropped']} (while they could not be sent)"),
+        *_deployed(found["deployment"]),
         ("checks raised", str(len(found["raised"]))),
         *(("", f"{each['check']}: {each['alert']}{_until(each['called_off'])}") for each in found["raised"]),
     ]
     return "".join(f"{name:<17}{_shown(text)}\n" for name, text in lines)
+
+
+def _deployed(last: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """The last configuration that the server has sent to our agent."""
+    if last is None:
+        return []
+    return [("configuration", f"{last['artifact']}: {last['status']}{': ' * bool(last['error'])}{last['error']}")]
 
 
 def _servers(paths: Paths, stems: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:

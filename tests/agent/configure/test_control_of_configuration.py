@@ -124,6 +124,16 @@ def test_a_check_of_the_server_is_shown_as_such_and_left_to_it(run: Run, paths: 
     assert run("delete", "log", "own") == (0, "", "")
 
 
+def test_status_tells_how_the_last_deployment_went(run: Run, paths: Paths) -> None:
+    assert "configuration" not in run("status")[1]
+    made = deployment.Deployment(
+        id="1", artifact="c-1", phase=deployment.TELL, values={}, before={}, error="a failed with exit code 3"
+    )
+    deployment.note(paths, made, deployment.FAILURE, SystemClock().now())
+    assert "configuration    c-1: failure: a failed with exit code 3\n" in run("status")[1]
+    assert json.loads(run("status", "--json")[1])["deployment"]["status"] == "failure"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
 def test_whoever_may_not_look_into_the_state_sees_what_the_files_say(run: Run, paths: Paths, file: Path) -> None:
     run("apply-config", str(file))
