@@ -235,9 +235,17 @@ SECURITY: Final[Mapping[str, Kind]] = {
                 type=COUNT, default="5", least=1, most=100, help="so many failed logins of a source or user ..."
             ),
             within=Setting(type=DURATION, default="10m", least=1, help="... within this time raise an alert"),
-            allow=Setting(type=LIST, default="", help="addresses, networks, or local: not reported"),
+            allow=Setting(
+                type=LIST,
+                default="",
+                form=r"(([01]?[0-9]?[0-9]|2[0-4][0-9]|25[0-5])(\.|(?=/|$))){4}(/([0-2]?[0-9]|3[0-2]))?"
+                r"|[0-9a-fA-F]*:[0-9a-fA-F:.]*(/[0-9]{1,3})?|[A-Za-z][A-Za-z0-9_.-]*",
+                help="addresses, networks, names of hosts, or local: not reported",
+            ),
             accounts=Setting(type=FLAG, default="true", help="new accounts and authorised keys are reported"),
-            log=Setting(type=TEXT, default="auto", help="auto, journal, or the path of the log of logins"),
+            log=Setting(
+                type=TEXT, default="auto", form=r"auto|journal|/.*", help="auto, journal, or the path of the log of logins"
+            ),
             expiration=_EXPIRATION,
         ),
     ),
