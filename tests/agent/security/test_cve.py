@@ -154,6 +154,14 @@ def test_a_damaged_feed_is_said_and_calls_nothing_off(device: Device, damage: st
     assert report.unseen
 
 
+def test_a_time_limit_that_comes_first_calls_nothing_off(device: Device) -> None:
+    (made,) = compile_all(device.root / "osv").values()
+    deliver(device, made)
+    report = device.scan(until=device.clock.elapsed() - 1)
+    assert (report.partial, report.unseen) == (True, ["Debian:12: the time limit came before the end"])
+    assert report.baseline is None
+
+
 def test_packages_that_cannot_be_read_call_nothing_off(device: Device) -> None:
     (made,) = compile_all(device.root / "osv").values()
     deliver(device, made)

@@ -156,10 +156,13 @@ def _match(context: Context, stream: str, packages: list[Package], vex: Vex, hit
     settings = context.settings
     directory = Path(settings["feed"]) if settings["feed"] else feedfile.directory(context.state)
     ignored = set(settings["ignore"])
-    missing = 0
+    missing, late = 0, False
     with feedfile.path(directory, stream).open("rb") as file:
         pack = feedfile.open_pack(file)
         for package in sorted(packages, key=lambda each: prefix(each.name)):
+            late = context.clock.elapsed() > context.until
+            if late:
+                break
             if not pack.holds(package.name):
                 missing += 1
                 continue
@@ -173,6 +176,7 @@ def _match(context: Context, stream: str, packages: list[Package], vex: Vex, hit
                     continue
                 _add(hits, advisory, level, package, fixed)
     unseen = [f"{stream}: {missing} packages are not in the feed yet; it is fetched"] if missing else []
+    unseen += [f"{stream}: the time limit came before the end"] if late else []
     return _Matched(_too_old(context, pack), unseen)
 
 
