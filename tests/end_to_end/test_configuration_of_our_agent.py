@@ -14,6 +14,8 @@ from vedette.agent.paths import Paths
 from vedette.demo.stage import Stage, Supervised
 from vedette.demo.story import wait_until
 
+LAYERS = "/api/management/v1/vedette/configuration"
+
 
 class Agent:
     """Our agent, below a root of its own; it asks for deployments every second."""
@@ -118,6 +120,13 @@ def test_from_the_api_to_an_alert_and_what_fails_is_undone(site: Site, agent: Ag
     record = [(each["id"], each["status"]) for each in agent.record()]
     assert record == [(first, "success"), (failed, "failure"), (refused, "failure"), (last, "success")]
     assert "there is no subsystem 'mine'" in agent.record()[2]["error"]
+
+    # What is wanted of all devices reaches this one, beside what is wanted of it alone.
+    told = {"values": {"security.ports.interval": "2h"}, "rollout": {"waves": [100], "soak_s": 0}}
+    assert site.admin.put(f"{LAYERS}/layers/tenant", json=told).status_code == 200
+    site.reported(device, {"timezone": "UTC", "security.ports.interval": "2h"})
+    assert agent.checks()["ports_security"]["values"] == {"PORTS_INTERVAL": "2h"}
+    assert site.admin.get(f"{LAYERS}/devices/{device}/effective").json()["in_sync"]
 
 
 def test_called_off_or_killed_in_the_middle(site: Site, agent: Agent, tmp_path: Path) -> None:
