@@ -125,7 +125,10 @@ def test_many_sources_fit_into_memory(device: Device) -> None:
 def test_by_hand_all_that_is_there_is_told(device: Device) -> None:
     device.write("/var/log/auth.log", failed(7))
     report = device.scan(baseline={}, by_hand=True)
-    assert {each.key for each in report.findings} >= {"failed from 198.51.100.87", "/etc/passwd root"}
+    assert {each.key: each.what.partition(":")[0] for each in report.findings} == {
+        "failed from 198.51.100.87": "7 failed logins within 6s, as root (sshd password)",
+        "/etc/passwd alice": "the account alice may log in",
+    }
 
 
 def test_the_records_are_read_where_there_is_no_log(device: Device) -> None:
@@ -173,10 +176,19 @@ def record(size: int, sort: int, user: str, address: str, seconds: int) -> bytes
     return (head + time + packed).ljust(size, b"\0")
 
 
-@pytest.mark.parametrize("settings", [{"allow": "10.0.0.300"}, {"allow": "10.0.0.0/99"}, {"log": "syslog"}])
-def test_settings_that_mean_nothing_are_refused(device: Device, settings: dict[str, str]) -> None:
-    device.settings = interpret("logins", settings)
+@pytest.mark.parametrize(
+    "settings", [{"allow": "10.0.0.300"}, {"allow": "10.0.0.0/99"}, {"allow": "10.0.0"}, {"log": "syslog"}]
+)
+def test_settings_that_mean_nothing_are_refused_where_they_are_written(settings: dict[str, str]) -> None:
     with pytest.raises(Invalid):
+        interpret("logins", settings)
+
+
+def test_what_only_looks_like_a_network_is_refused_by_the_scan(device: Device) -> None:
+    device.settings = interpret("logins", {"allow": "10.0.0.0/8 2001:db8::/32 gate.example.net local"})
+    device.scan()
+    device.settings = interpret("logins", {"allow": "1::2::3"})
+    with pytest.raises(Invalid, match="'1::2::3' is no address"):
         device.scan()
 
 

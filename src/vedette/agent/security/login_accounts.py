@@ -21,12 +21,13 @@ FILE_BYTES: Final = 1024 * 1024
 MAX_ACCOUNTS: Final = 10_000
 MAX_KEYS: Final = 10_000
 NO_SHELL: Final = frozenset({"nologin", "false", "sync", "halt", "shutdown", "true"})
-POWERFUL: Final = frozenset({"root", "sudo", "wheel", "admin", "adm", "shadow", "disk", "docker", "lxd", "kmem"})
+POWERFUL: Final = frozenset({"root", "sudo", "wheel", "admin", "shadow", "disk", "docker", "lxd", "kmem"})
 """Groups whose members can become root, or read what only root should."""
 ACCOUNTS: Final = "/etc/passwd"
 SHADOW: Final = "/etc/shadow"
 GROUP: Final = "/etc/group"
 KEYS: Final = "keys"
+ROOT: Final = "root"
 DROPBEAR: Final = "/etc/dropbear/authorized_keys"
 DEFAULT_KEYS: Final = (".ssh/authorized_keys", ".ssh/authorized_keys2")
 
@@ -90,7 +91,7 @@ def look(root: Path) -> People:
     for name, _, gid, members in _fields(people, root, GROUP, 4):
         if name in POWERFUL:
             primary = {each.name for each in people.accounts.values() if gid == str(each.gid)}
-            people.powers[name] = ({*members.split(",")} | primary) - {""}
+            people.powers[name] = ({*members.split(",")} | primary) - {"", ROOT}
     _look_for_keys(people, root)
     return people
 

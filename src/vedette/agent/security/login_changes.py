@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from vedette.agent.security.login_accounts import ACCOUNTS, GROUP, KEYS, SHADOW, Account, Key, People, snapshot
+from vedette.agent.security.login_accounts import ACCOUNTS, GROUP, KEYS, ROOT, SHADOW, Account, Key, People, snapshot
 from vedette.agent.security.scanner import Finding
 
 Facts = Mapping[str, Mapping[str, str]]
@@ -20,18 +20,21 @@ class Told:
 
 
 def findings(people: People, before: Facts, told: Mapping[str, Told]) -> Iterator[Finding]:
-    """What is there and is not in the baseline."""
+    """What is there and is not in the baseline; without one, all that there is."""
     known = {part: before.get(part, {}) for part in (ACCOUNTS, SHADOW, GROUP, KEYS)}
     now = snapshot(people)
     for account in people.accounts.values():
-        if account.name in told and ACCOUNTS in people.written:
-            since: datetime | None = told[account.name].at
-            by = told[account.name].by
-        else:
-            since, by = people.written.get(ACCOUNTS), ""
+        if account.name == ROOT and account.uid == 0 and not before:
+            continue
+        since: datetime | None = None
+        by = ""
+        if account.name in told:
+            since, by = told[account.name].at, told[account.name].by
+        elif before:  # else it may be older than the last change of the file
+            since = people.written.get(ACCOUNTS)
         was, fact = known[ACCOUNTS].get(account.name), now[ACCOUNTS][account.name]
         if was is None and _matters(account):
-            yield _new_account(account, since, by)
+            yield _new_account(account, since, by, is_new=bool(before))
         elif was is not None and was != fact and _matters(account):
             yield _changed_account(account, was, since, by)
     for name in now[SHADOW].keys() - known[SHADOW].keys():
@@ -41,7 +44,7 @@ def findings(people: People, before: Facts, told: Mapping[str, Told]) -> Iterato
             status="NO_PASSWORD",
             what=f"the account {name} needs no password to log in",
             where=SHADOW,
-            since=people.written.get(SHADOW),
+            since=people.written.get(SHADOW) if before else None,
             do=f"give it one with 'passwd {name}', or lock it with 'passwd -l {name}'",
         )
     for member in sorted(now[GROUP].keys() - known[GROUP].keys()):
@@ -52,7 +55,7 @@ def findings(people: People, before: Facts, told: Mapping[str, Told]) -> Iterato
             status="POWERFUL_GROUP",
             what=f"{name} is a member of the group {group}, which gives rights of root or access to what is root's",
             where=GROUP,
-            since=told[name].at if name in told else people.written.get(GROUP),
+            since=told[name].at if name in told else people.written.get(GROUP) if before else None,
             by=told[name].by if name in told else "",
             do=f"if nobody should have done this: 'gpasswd -d {name} {group}'",
         )
@@ -90,13 +93,14 @@ def _matters(account: Account) -> bool:
     return account.logs_in or (account.uid == 0)
 
 
-def _new_account(account: Account, since: datetime | None, by: str) -> Finding:
+def _new_account(account: Account, since: datetime | None, by: str, *, is_new: bool) -> Finding:
     root = account.uid == 0
+    how = "is new" if is_new else "may log in"
     return Finding(
         key=f"{ACCOUNTS} {account.name}",
         name=f"New account {account.name}",
         status="NEW_ROOT_ACCOUNT" if root else "NEW_ACCOUNT",
-        what=f"the account {account.name} is new: user id {account.uid}{', which is root' if root else ''},"
+        what=f"the account {account.name} {how}: user id {account.uid}{', which is root' if root else ''},"
         f" home {account.home}, shell {account.shell}",
         where=ACCOUNTS,
         since=since,
