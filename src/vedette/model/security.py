@@ -244,7 +244,7 @@ SECURITY: Final[Mapping[str, Kind]] = {
             ),
             accounts=Setting(type=FLAG, default="true", help="new accounts and authorised keys are reported"),
             log=Setting(
-                type=TEXT, default="auto", form=r"auto|journal|/.*", help="auto, journal, or a path: what tells the logins"
+                type=TEXT, default="auto", form=r"auto|journal|/.*", help="auto, journal, or the path of a log"
             ),
             expiration=_EXPIRATION,
         ),
