@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vedette.agent import host as host_module
-from vedette.agent.host import Host
+from vedette.agent.host import Host, output
 from vedette.agent.loop import Loop
 from vedette.errors import Unavailable
 
@@ -195,3 +195,10 @@ def cmdline(pid: str) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def test_output_of_a_program_that_never_ends_is_cut() -> None:
+    said = output(["/bin/sh", "-c", "while :; do echo line; done"], timeout_s=20, max_bytes=1000, cut=True)
+    assert said == ("line\n" * 200)
+    with pytest.raises(Unavailable, match="more than 1000 bytes"):
+        output(["/bin/sh", "-c", "while :; do echo line; done"], timeout_s=20, max_bytes=1000)
