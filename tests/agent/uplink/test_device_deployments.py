@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fake_server import Asked, FakeServer, Reply
+from fake_server import INVENTORY, Asked, FakeServer, Reply
 from sandbox_device import Device
 
 from vedette.agent.configure import __main__ as configure
@@ -103,7 +103,12 @@ def test_the_usual_way(site: Site, device: Device) -> None:
     assert stat.S_IMODE((device.paths.configuration / "device-config.json").stat().st_mode) == 0o600
     first, *_ = site.server.to(f"{V2}/next")
     assert first.json == {"device_provides": {"device_type": TYPE, "artifact_name": "unknown"}}
+    shown = [{each["name"]: each["value"] for each in asked.json} for asked in site.server.to(INVENTORY)]
+    assert shown[-1] == {
+        "device_type": TYPE, "artifact_name": NAME, "data-partition.mender-configure.version": NAME
+    }  # fmt: skip
     site.wait()
+    assert len(site.server.to(INVENTORY)) == len(shown), "said once"
     assert site.server.to(f"{V2}/next")[-1].json["device_provides"]["artifact_name"] == NAME
     assert site.reported() == [{"a": "1"}], "said once"
     assert site.said == ["downloading", "installing", "success"]

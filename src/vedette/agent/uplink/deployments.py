@@ -40,6 +40,9 @@ from vedette.errors import Invalid
 V1: Final = "/api/devices/v1/deployments/device/deployments"
 V2: Final = "/api/devices/v2/deployments/device/deployments"
 REPORT: Final = "/api/devices/v1/deviceconfig/configuration"
+INVENTORY: Final = "/api/devices/v1/inventory/device/attributes"
+VERSION: Final = "data-partition.mender-configure.version"
+"""Of the configuration, as the compatible client's inventory has it."""
 BESIDE_S: Final = 60.0
 """When the server is spoken to anyway, it is asked too, but not more often than this."""
 LATER: Final = 1.25
@@ -50,8 +53,9 @@ ARTIFACT: Final = "/etc/mender/artifact_info"
 MAX_NAME: Final = 256
 
 # Keys of the store's meta table.
-ASKED, OLD_API, FETCHED, REPORTED = "deployments.asked", "deployments.v1", "deployments.fetched", "configuration.sent"
-KEYS: Final = (ASKED, OLD_API, FETCHED, REPORTED)
+ASKED, OLD_API, FETCHED = "deployments.asked", "deployments.v1", "deployments.fetched"
+REPORTED, SHOWN = "configuration.sent", "deployments.inventory.sent"
+KEYS: Final = (ASKED, OLD_API, FETCHED, REPORTED, SHOWN)
 """All that another server knows nothing of."""
 
 
@@ -98,12 +102,13 @@ class Deployments:
         """
         found = deployment.load(self._paths)
         if found is None:
-            return self._ask(beside=beside) | self._report()
+            return self._ask(beside=beside) | self._report() | self._show()
         if found.phase == TELL:
             self._tell(found)
             if found.result == SUCCESS:
                 self._store.set_meta(ASKED, "")  # there may be more, and it was waited for
             self._report()
+            self._show()
             return True
         if found.phase == REBOOT:
             return self._wait(found) | self._report()
@@ -269,6 +274,20 @@ class Deployments:
         if answer.status >= 400:
             log.warn(f"the server refuses to hear of the configuration: {answer.says}")
         self._store.set_meta(REPORTED, version)
+        return True
+
+    def _show(self) -> bool:
+        """What is installed goes into the inventory, where a Mender client would put it."""
+        facts = {"device_type": device_type(self._paths), "artifact_name": artifact_name(self._paths)}
+        if configured := deployment.installed(self._paths):
+            facts[VERSION] = configured
+        body = [{"name": name, "value": value} for name, value in facts.items()]
+        if (text := json.dumps(body)) == self._store.meta(SHOWN):
+            return False
+        answer = self._call("inventory", "PATCH", INVENTORY, body)
+        if answer.status >= 400:
+            log.warn(f"the server refuses the inventory: {answer.says}")
+        self._store.set_meta(SHOWN, text)
         return True
 
     def _call(self, what: str, method: str, path: str, body: object) -> Answer:
