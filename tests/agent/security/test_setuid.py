@@ -36,6 +36,33 @@ def test_what_it_says(tmp_path: Path) -> None:
     assert finding.do == """take the rights away: chmod ug-s '/tmp/it'"'"'s'"""
 
 
+@pytest.mark.parametrize("size", [384, 400])
+def test_who_was_logged_in(tmp_path: Path, size: int) -> None:
+    """As wtmp says, in both of its forms; who had left, or came in later, is not named."""
+    tree = Tree(tmp_path, "setuid")
+    tree.scan()
+    tree.do("file /tmp/x 4755 x")
+    then = int(tree.at("/tmp/x").stat().st_ctime)
+
+    def record(sort: int, line: str, user: str, host: str, seconds: int) -> bytes:
+        head = struct.pack("=hxxi32s4s32s256s4x", sort, 9, line.encode(), b"", user.encode(), host.encode())
+        return (head + struct.pack("=ii" if size == 384 else "=qq", 0, seconds)).ljust(size, b"\0")
+
+    tree.at("/var/log").mkdir(parents=True)
+    tree.at("/var/log/wtmp").write_bytes(
+        record(7, "tty1", "before-boot", "", then - 900)
+        + record(2, "~", "reboot", "", then - 800)
+        + record(7, "pts/0", "mallory", "203.0.113.9", then - 60)
+        + record(7, "pts/1", "alice", "", then - 60)
+        + record(7, "pts/2", "gone", "", then - 60)
+        + record(8, "pts/2", "", "", then - 30)
+        + record(8, "pts/1", "", "", then + 30)
+        + record(7, "pts/1", "late", "", then + 40)
+    )
+    (finding,) = tree.scan().findings
+    assert "; logged in then: alice, mallory from 203.0.113.9; its owner is" in finding.by
+
+
 def test_repaired(tmp_path: Path) -> None:
     tree = Tree(tmp_path, "setuid")
     tree.scan()

@@ -21,6 +21,7 @@ from vedette.agent.security.explain import Change, Deployments
 from vedette.agent.security.filestate import UNKNOWN, FileState
 from vedette.agent.security.owners import Owners
 from vedette.agent.security.packages import Claim, Packages
+from vedette.agent.security.presence import Presence
 from vedette.agent.security.scanner import Context, Finding, Report
 from vedette.agent.security.settled import settled
 from vedette.agent.security.walk import Entry, Seen, Walk
@@ -72,7 +73,7 @@ class _Scan:
             clock=context.clock,
             until=context.until,
         )
-        self._owners = Owners(context.root)
+        self._owners, self._presence = Owners(context.root), Presence(context.root)
         self._deployments = Deployments(context.root, context.state)
         self._files: dict[str, str] = dict(self._before.get("files", {}))
         self._open = {path: _Open(*each) for path, each in self._before.get("open", {}).items()}
@@ -340,6 +341,7 @@ class _Scan:
             repair = f"remove it: rm -r {quote(path)}"
         elif not repair:
             repair = f"bring it back: {opened.restore}" if opened.restore else "bring it back as it was"
+        since = new.since if new is not None else None
         owner = f"its owner is {self._owners.user(new.uid)}" if new is not None else ""
         package = f"it is of the package {opened.package}, which did not make this change" if opened.package else ""
         return Finding(
@@ -348,8 +350,8 @@ class _Scan:
             status=f"FILE_{status}",
             what=what,
             where=path,
-            since=new.since if new is not None else None,
-            by="; ".join(each for each in ("not recorded", owner, package) if each),
+            since=since,
+            by="; ".join(each for each in ("not recorded", self._presence.at(since), owner, package) if each),
             do=repair,
             fingerprint=f"{more} {new.identity() if new is not None else 'gone'}".strip(),
         )

@@ -16,6 +16,7 @@ from vedette.agent.security.mounts import Mount
 from vedette.agent.security.owners import Owners
 from vedette.agent.security.packages import Claim, Packages
 from vedette.agent.security.patterns import Patterns
+from vedette.agent.security.presence import Presence
 from vedette.agent.security.scanner import Context, Finding, Report
 from vedette.agent.security.settled import settled
 from vedette.agent.security.walk import Entry, Seen, Walk
@@ -61,7 +62,7 @@ class _Scan:
         self._now: dict[str, FileState] = {}
         self._hashes: dict[str, dict[str, bytes]] = {}
         self._partial = False
-        self._owners = Owners(context.root)
+        self._owners, self._presence = Owners(context.root), Presence(context.root)
         self._notes: list[str] = []
 
     def report(self) -> Report:
@@ -167,6 +168,7 @@ class _Scan:
         return claim.installed > int(self._before.get("packages", 0)) if agrees is None else agrees
 
     def _tell(self, path: str, old: FileState | None, new: FileState, claim: Claim | None) -> Finding:
+        owner = f"its owner is {self._owners.user(new.uid)}"
         package = f"it is of the package {claim}" if claim else "it is of no package"
         return Finding(
             key=path,
@@ -175,7 +177,7 @@ class _Scan:
             what=f"{path} {self._words(old, new)}",
             where=path,
             since=new.since,
-            by=f"not recorded; its owner is {self._owners.user(new.uid)}; {package}",
+            by="; ".join(each for each in ("not recorded", self._presence.at(new.since), owner, package) if each),
             do=f"take the rights away: {' && '.join(_commands(path, new))}",
             fingerprint=new.identity(),
         )
