@@ -4,13 +4,14 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from vedette.model.versions import RULES, Rule, apk, dpkg, pep440, rpm, rule_of, semver
 
-PAIRS = 1500
+PAIRS = 2000
 
 
 def sign(rule: Rule, one: str, other: str) -> int:
@@ -68,6 +69,13 @@ def test_as_rpm_compares(tmp_path: Path) -> None:
     if "attempt to call" in said.stderr:
         pytest.skip("this rpm cannot compare versions in Lua")
     assert [int(each) for each in said.stdout.split()] == [sign(rpm, *case) for case in cases]
+
+
+@pytest.mark.skipif(shutil.which("apk") is None, reason="apk is not installed")
+def test_as_apk_compares() -> None:
+    for one, other in pairwise(ORDERED[apk]):
+        said = subprocess.run(["apk", "version", "-t", one, other], capture_output=True, text=True, check=True)
+        assert said.stdout.strip() == "<", (one, other)
 
 
 def test_as_packaging_compares() -> None:
