@@ -254,5 +254,13 @@ def test_while_nothing_it_has_read_changes_another_look_is_left_out(device: Devi
         assert changed(unless) == set()
 
 
+def test_a_log_that_comes_later_is_looked_at(device: Device) -> None:
+    (device.root / "var/log/auth.log").unlink()
+    device.write("/var/log/wtmp", "")
+    unless = device.scan().unless
+    device.write("/var/log/secure", "")
+    assert changed(unless) == {str(device.root / "var/log/secure")}
+
+
 def changed(unless: Mapping[str, str]) -> set[str]:
     return {path for path, was in unless.items() if stamp(path) != was}

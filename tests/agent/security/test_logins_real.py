@@ -71,6 +71,23 @@ def test_six_failed_logins_are_one_alert_over_rotation_and_restart(device: Devic
     assert "ERROR" not in device.log()
 
 
+def test_a_failed_deployment_is_called_off_by_the_next_success(device: Device, tmp_path: Path) -> None:
+    logs = tmp_path / "scanned/var/lib/mender"
+    logs.mkdir(parents=True)
+    device.environment[SCANNED_VARIABLE] = str(tmp_path / "scanned")
+    line = '{"timestamp":"2026-03-2%d","level":"info","message":"Deployment with ID d%d finished with status: %s"}'
+    (logs / "deployments.0000.d1.log").write_text(line.replace("2%d", "21T10:00:00Z") % (1, "Failure"))
+    checkfiles.create(device.paths, "deployment", "a", [("DEPLOYMENT_INTERVAL", "5"), ("DEPLOYMENT_LEVEL", "WARNING")])
+    checkfiles.enable(device.paths, "deployment", "a")
+    device.start()
+    wait_until(device.alerts, "the alert")
+    (logs / "deployments.0000.d1.log").rename(logs / "deployments.0001.d1.log")
+    (logs / "deployments.0000.d2.log").write_text(line.replace("2%d", "22T10:00:00Z") % (2, "Success"))
+    wait_until(lambda: len(device.alerts()) > 1, "the end of it")
+    assert told(device) == [("deployment d1", "WARNING"), ("deployment d1", "OK")]
+    assert {each["name"] for each in device.alerts()} == {"Deployment d1 failed"}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a journald of its own")
 def test_the_journal_tells_each_login_once_and_strangers_are_not_believed() -> None:
     for tool in ("journalctl", "/lib/systemd/systemd-journald", "unshare"):

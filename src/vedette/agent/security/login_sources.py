@@ -6,7 +6,7 @@ C library, which know neither su nor sudo. Once chosen, a source is kept until i
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -91,7 +91,10 @@ def read(
             events=entries.events, place=Place(source=source, cursor=entries.cursor, since=since), more=entries.more
         )
     files = RECORD_FILES if source == RECORDS else (source,)
-    return _read_files(root, source, files, place, since, all_there_is=all_there_is)
+    # A log that comes later may be chosen then.
+    missing = [str(_below(root, each)) for each in LOGS if wanted == AUTO and not _below(root, each).exists()]
+    said = _read_files(root, source, files, place, since, all_there_is=all_there_is)
+    return replace(said, stamps={**dict.fromkeys(missing, ""), **said.stamps})
 
 
 def _choose(root: Path, wanted: str, current: str | None, now: datetime) -> str:
