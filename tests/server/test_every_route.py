@@ -13,8 +13,8 @@ from vedette.server.app import hot_paths, routes
 from vedette.server.http.routes import SAFE
 from vedette.server.settings import Settings
 
-PUBLIC = ("/alive", "/health", "/api/internal/", "/login", "/oidc/", "/password", "/verify-email", "/static/",
-          "/favicon.ico", "/api/openapi.json", "/api/docs",
+PUBLIC = ("/alive", "/health", "/api/v1/health", "/api/internal/", "/login", "/oidc/", "/password", "/verify-email",
+          "/static/", "/favicon.ico", "/api/openapi.json", "/api/docs",
           "/api/management/v1/useradm/auth/login", "/api/management/v1/useradm/oidc/",
           "/api/management/v1/useradm/auth/password-reset/",
           "/api/management/v1/useradm/auth/verify-email/", "/api/devices/v1/authentication/",

@@ -48,7 +48,8 @@ def asker(server: RealServer) -> Ask:
 def test_internal_paths_are_not_on_the_public_port(world: World) -> None:
     public = {route.path for route in routes()}  # type: ignore[attr-defined]
     mine = {route.path for route in internal_routes()}  # type: ignore[attr-defined]
-    assert public & mine == {"/alive", "/health", f"{INTERNAL}/{{service}}/alive", f"{INTERNAL}/{{service}}/health"}
+    services = {f"{INTERNAL}/{{service}}/alive", f"{INTERNAL}/{{service}}/health"}
+    assert public & mine == {"/alive", "/health", "/api/v1/health", *services}
     assert len(mine) > 15
     path = f"{INTERNAL}/tenantadm/tenants/{world.server.tenant.id}/status"
     assert world.client("admin").put(path, json={"status": "suspended"}).status_code == 404

@@ -23,6 +23,8 @@ EXAMPLES = 50
 """Of each kind of life, for each story."""
 KILLS = 20
 """Of a server, for each story."""
+DEVICES, FILES = 10_000, 14_000
+"""That return at once, and the files that the server may open for them."""
 PATIENCE_S = 900
 """With a server that is killed as soon as it has answered anybody: on a busy machine some are long not heard."""
 
@@ -37,6 +39,7 @@ def main(arguments: list[str]) -> int:
     log.configure(level="FATAL")
     begun = shown = time.monotonic()
     end = begun + minutes * 60
+    _everybody_returns()
     stories = crashes = lives = kills = 0
     while time.monotonic() < end:
         directory = Path(tempfile.mkdtemp(prefix="vedette-torture-"))
@@ -65,6 +68,18 @@ def main(arguments: list[str]) -> int:
             )
     print("nothing lost, nothing doubled")
     return 0
+
+
+def _everybody_returns() -> None:
+    """Ten thousand devices at once, each until it is answered; once, for it takes minutes."""
+    from _pytest.outcomes import Skipped
+    from test_fleet_returns import everybody_returns
+
+    with tempfile.TemporaryDirectory(prefix="vedette-torture-") as directory:
+        try:
+            everybody_returns(Path(directory), DEVICES, FILES, PATIENCE_S)
+        except Skipped as exc:
+            print(f"not tried with {DEVICES} devices: {exc}", flush=True)
 
 
 def _lives(seed: int) -> int:

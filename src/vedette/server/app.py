@@ -31,8 +31,15 @@ from vedette.server.audit import api as audit_api
 from vedette.server.audit import internal_api as audit_internal_api
 from vedette.server.audit import service as audit
 from vedette.server.configuration import api as configuration_api
+from vedette.server.configuration import (
+    effective_api,
+    layer_api,
+    layer_pages,
+    rollout_api,
+    rollout_pages,
+    rollout_steps,
+)
 from vedette.server.configuration import internal_api as configuration_internal_api
-from vedette.server.configuration import effective_api, layer_api, rollout_api, rollout_steps
 from vedette.server.configuration import pages as configuration_pages
 from vedette.server.db import SYSTEM, Tx
 from vedette.server.deployments import api as deployments_api
@@ -119,6 +126,8 @@ def routes() -> list[BaseRoute]:
         *oidc_pages.ROUTES,
         *devices_pages.ROUTES,
         *configuration_pages.ROUTES,
+        *layer_pages.ROUTES,
+        *rollout_pages.ROUTES,
         *alerts_pages.ROUTES,
         *inbox_pages.ROUTES,
         *notify_pages.ROUTES,
@@ -207,4 +216,5 @@ HEALTH: Final = [
     public_route("/health", {"GET": _health}),
     public_route(f"{SERVICES}/alive", {"GET": _alive}),
     public_route(f"{SERVICES}/health", {"GET": _health}),
+    public_route("/api/v1/health", {"GET": _health}),  # that of its workflows
 ]

@@ -377,6 +377,19 @@ def _(office: Office) -> Asked:
     return Asked(path, form={"action": "save", "seen": seen, "name-0": "key", "value-0": "value"})
 
 
+@recipe("POST /configuration/tenant/edit", "POST /configuration/groups/{name}/edit")
+def _(office: Office) -> Asked:
+    path = office.asked[1].replace("{name}", str(uuid4()))
+    (seen,) = re.findall(r'name="seen" value="(\d+)"', office.admin.get(path).text)
+    return Asked(path, form={"action": "start", "seen": seen, "name-0": "key", "value-0": str(uuid4())})
+
+
+@recipe("POST /configuration/rollouts/{rollout}/{action}")
+def _(office: Office) -> Asked:
+    made = office.admin.put(f"{LAYERS}/groups/{uuid4()}", json={"values": {"key": "value"}}).json()["rollout"]
+    return Asked(f"/configuration/rollouts/{made}/pause", form={"comment": "why"})
+
+
 @recipe(f"POST {CONFIG}/{{device}}/deploy")
 def _(office: Office) -> Asked:
     return Asked(f"{CONFIG}/{_deployed(office)[0]}/deploy", {})

@@ -19,7 +19,7 @@ def test_all_that_was_reported_arrives(tmp_path: Path) -> None:
     assert program.said.count("\n") < 2 * DEVICES  # the log does not grow with the trouble
 
 
-def everybody_returns(data: Path, devices: int, files: int) -> Program:
+def everybody_returns(data: Path, devices: int, files: int, within_s: float | None = None) -> Program:
     """The story, also for `make torture`: each device asks from its own connection, until it is answered 204."""
     settings = Settings(data=data)
     fleet = Fleet.made(settings, devices)
@@ -34,7 +34,7 @@ def everybody_returns(data: Path, devices: int, files: int) -> Program:
         async def load() -> None:
             async with asyncio.TaskGroup() as group:
                 for each in fleet.devices:
-                    group.create_task(each.report(program.port, 2))
+                    group.create_task(each.report(program.port, 2, within_s))
 
         asyncio.run(load())
         grown = program.memory() - before

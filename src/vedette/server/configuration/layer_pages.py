@@ -154,7 +154,7 @@ async def _editor(request: Request, caller: Caller, which: Which, shown: _Shown,
 
 
 def _which(request: Request) -> Which:
-    group = request.path_params.get("group")
+    group = request.path_params.get("name")
     return Which(TENANT) if group is None else Which(GROUP, group)
 
 
@@ -174,6 +174,6 @@ ROUTES: Final = [
     page_route("/configuration", {"GET": _overview}, needs=SEE_LAYERS),
     page_route("/configuration/tenant", {"GET": _layer}, needs=SEE_LAYERS),
     page_route("/configuration/tenant/edit", {"GET": _edit, "POST": _save}, needs=CHANGE_LAYERS),
-    page_route("/configuration/groups/{group}", {"GET": _layer}, needs=SEE_LAYERS),
-    page_route("/configuration/groups/{group}/edit", {"GET": _edit, "POST": _save}, needs=CHANGE_LAYERS),
+    page_route("/configuration/groups/{name}", {"GET": _layer}, needs=SEE_LAYERS),
+    page_route("/configuration/groups/{name}/edit", {"GET": _edit, "POST": _save}, needs=CHANGE_LAYERS),
 ]

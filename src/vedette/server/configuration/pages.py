@@ -49,7 +49,7 @@ async def card(use: Services, caller: Caller, device: Device) -> Card | None:
         found = await service.configuration(use, caller.scope, device.id)
     except NotFound:  # not let in yet
         return None
-    names = sorted({*found.configured, *found.reported})
+    names = sorted({*found.effective.values, *found.effective.unset, *found.reported})
     recent = await deployments.of_device(use, caller.scope, device.id, limit=RECENT)
     return Card(
         configuration=found,

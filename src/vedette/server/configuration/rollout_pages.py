@@ -12,7 +12,8 @@ from vedette.server.caller import Caller
 from vedette.server.configuration import layer_service, rollouts
 from vedette.server.configuration.rollouts import OPEN, SEE_ROLLOUTS
 from vedette.server.deployments.values import FAILURE
-from vedette.server.devices import search, service as devices
+from vedette.server.devices import search
+from vedette.server.devices import service as devices
 from vedette.server.http.routes import services
 from vedette.server.services import Services
 from vedette.server.web.pages import page
