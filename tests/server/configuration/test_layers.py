@@ -173,6 +173,8 @@ def test_a_check_must_be_whole_with_the_layers_around_it(ours: Fleet) -> None:
     ours.put(TENANT, file | pattern, rollout={"waves": [100]})
     ours.settle()
     ours.put(f"{GROUPS}/x", {"monitor.check.log.a.LOG_FILE": "/y"})
+    answer = ours.admin.put(TENANT, json={"values": {}})
+    assert (answer.status_code, "with the layer of the group x" in answer.json()["error"]) == (400, True)
     ours.put(f"{DEVICES}/{device}", {"monitor.check.log.a.LOG_FILE": "/z"})
     assert (
         ours.admin.put(f"{DEVICES}/{device}", json={"values": {"monitor.check.log.a.LOG_FILE": None}}).status_code

@@ -212,6 +212,17 @@ def test_a_halt_counts_at_once_for_those_who_have_not_begun(ours: Fleet) -> None
     assert ours.rollout(made["rollout"])["state"] == "halted"
 
 
+def test_it_is_judged_while_it_is_being_handed_out(ours: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout_steps, "GIVEN_AT_ONCE", 5)
+    devices = ours.add(30)
+    made = ours.put(TENANT, {"key": "x"}, rollout={**AT_ONCE, "max_failures": 0})["rollout"]
+    for _ in range(2):
+        assert ours.server.run(rollout_steps.turn(ours.server.services))
+    assert len(ours.take_all(devices, "failure")) == 5
+    ours.settle()
+    assert (ours.rollout(made)["state"], given_so_far(ours.rollout(made))) == ("halted", 5)
+
+
 def test_problems_that_began_after_it_halt_it(ours: Fleet) -> None:
     devices = ours.add(10)
     ours.raise_problem(devices[0])

@@ -11,13 +11,24 @@ from typing import Final
 
 import msgspec
 
-from vedette.errors import Changed, Conflict, Denied, NotFound
+from vedette.errors import Changed, Conflict, Denied, Invalid, NotFound
 from vedette.server.access.permissions import FORBIDDEN, Call
 from vedette.server.audit import service as audit
 from vedette.server.caller import Caller
 from vedette.server.configuration import layer_store, rollouts, rules, service
 from vedette.server.configuration.effective import MAX_CHAIN, own_said, said
-from vedette.server.configuration.layers import DEVICE, GROUP, TENANT, Change, Layer, Level, Said, changes, merge
+from vedette.server.configuration.layers import (
+    DEVICE,
+    GROUP,
+    TENANT,
+    Change,
+    Layer,
+    Level,
+    Said,
+    Values,
+    changes,
+    merge,
+)
 from vedette.server.configuration.waves import AT_ONCE, EVERYBODY, Parameters
 from vedette.server.db import Row, Tx, UserScope
 from vedette.server.devices.inventory import check_group
@@ -27,6 +38,7 @@ from vedette.server.times import datetime_of, micros
 
 SEE_LAYERS: Final[Call] = ("GET", "/api/management/v1/vedette/configuration/layers")
 MAX_LAYERS: Final = 10_000  # of a tenant
+MAX_WITH_CHECKS: Final = 500  # layers of groups that a change of the tenant's is tried with; devices judge too
 KEPT: Final = 200  # versions of a layer
 KEPT_OF_DEVICE: Final = 50
 
@@ -343,7 +355,17 @@ async def check(tx: Tx, which: Which, values: Said) -> None:
     rules.check(values)
     if which.level != DEVICE:
         outer = [] if which.level == TENANT else [(await _of_many(tx, Which(TENANT))).said]
-        rules.check_whole(merge(*(Layer(TENANT, 0, each) for each in [*outer, values])).values)
+        rules.check_whole(_together(*outer, values))
+    if which.level == TENANT:
+        for group, content in await layer_store.with_checks(tx, MAX_WITH_CHECKS):
+            try:
+                rules.check_whole(_together(values, said(content)))
+            except Invalid as exc:
+                raise Invalid(f"with the layer of the group {group}, {exc}") from exc
+
+
+def _together(*layers: Said) -> Values:
+    return merge(*(Layer(TENANT, 0, each) for each in layers)).values
 
 
 async def _save_of_device(tx: Tx, services: Services, caller: Caller, which: Which, edit: Edit, values: Said) -> Saved:

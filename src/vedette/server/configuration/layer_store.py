@@ -38,6 +38,16 @@ async def newest_of(tx: Tx, groups: Sequence[str]) -> dict[str, str]:
     return {row["group_name"]: row["content"] for row in rows}
 
 
+async def with_checks(tx: Tx, limit: int) -> list[tuple[str, str]]:
+    """Groups whose layer says something of checks, and what it says."""
+    rows = await tx.all(
+        "SELECT group_name, content FROM configuration_version WHERE tenant = :tenant AND group_name <> ''"
+        f" AND content {{like}} '%monitor.check.%'{_NEWEST} ORDER BY group_name LIMIT :limit",
+        limit=limit,
+    )
+    return [(row["group_name"], row["content"]) for row in rows]
+
+
 async def version(tx: Tx, group: str, number: int) -> Row | None:
     return await tx.one(
         f"SELECT {_VERSION} FROM configuration_version"

@@ -151,7 +151,8 @@ async def rollouts(
 
     async def work(tx: Tx) -> Listing[Rollout]:
         rows, total = await rollout_store.find(tx, mine, state, group, limit, offset)
-        return Listing(tuple([await _whole(tx, services, row) for row in rows]), total)
+        found = [await _whole(tx, services, row, detailed=row["state"] in OPEN) for row in rows]
+        return Listing(tuple(found), total)
 
     return await services.db.read(caller.scope, work)
 
@@ -160,7 +161,8 @@ async def rollout(services: Services, caller: Caller, rollout_id: str) -> Rollou
     """One rollout. Raises NotFound: there is none, or not for this caller."""
 
     async def work(tx: Tx) -> Rollout:
-        return await _whole(tx, services, _seen(caller.scope, await rollout_store.one(tx, rollout_id)))
+        row = _seen(caller.scope, await rollout_store.one(tx, rollout_id))
+        return await _whole(tx, services, row, detailed=True)
 
     return await services.db.read(caller.scope, work)
 
@@ -185,11 +187,12 @@ def _seen(scope: UserScope, row: Row | None) -> Row:
     return row
 
 
-async def _whole(tx: Tx, services: Services, row: Row) -> Rollout:
+async def _whole(tx: Tx, services: Services, row: Row, *, detailed: bool) -> Rollout:
+    """`detailed`: also what takes a look at each device that has not begun, or has a problem."""
     deployments = await rollout_store.deployments(tx, row["id"])
     waves = waves_of(row) or [Wave(last=NOBODY, planned=0)] * len(parameters_of(row).waves)
     numbers = await fleets.numbers(tx, list(deployments))
-    offline = await fleets.offline(tx, list(deployments))
+    offline = await fleets.offline(tx, list(deployments)) if detailed else {}
     counts = [
         counted([numbers[each] for each in deployments if deployments[each] == number])
         for number in range(1, len(waves) + 1)
@@ -210,7 +213,7 @@ async def _whole(tx: Tx, services: Services, row: Row) -> Rollout:
         wave=row["wave"],
         waves=waves,
         counts=counts,
-        alerting=await alerting(tx, services, row, list(deployments)),
+        alerting=await alerting(tx, services, row, list(deployments)) if detailed else 0,
         too_large=row["too_large"],
         waiting_for=_waiting_for(row, waves, counts),
         created_at=datetime_of(row["created_at"]),
