@@ -5,60 +5,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from advisories import compile_all, deliver, document, installed
 from cases import Case, Device, all_of, check, read
 
 from vedette.agent import feedfile
 from vedette.agent.security.cve import Scanner
-from vedette.model.feed import bucket, load_head, load_index, pack, prefix
-from vedette.server.feed.compiling import Compiled, compiled
-from vedette.server.feed.files import read as read_advisories
-from vedette.server.feed.record import load_record
+from vedette.model.feed import load_head, prefix
 
 STATUS = "/var/lib/dpkg/status"
 NAMES = [f"package-{number}" for number in range(300)]
-
-
-def compile_all(files: Path, imported: str = "2026-03-24T00:00:00Z") -> dict[str, Compiled]:
-    """What the server makes of the OSV documents in a directory."""
-    taken = read_advisories([files])
-    assert not taken.refused
-    return {
-        stream: compiled(stream, ((taken.kind, load_record(stream, line)) for line in lines), imported)
-        for stream, lines in taken.lines.items()
-    }
-
-
-def deliver(device: Device, made: Compiled, without: str = "") -> Path:
-    """The feed as the uplink puts it there, perhaps without the block that a package is in."""
-    path = feedfile.path(feedfile.directory(device.root / "state"), made.head.stream)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    missing = bucket(prefix(without), made.head.buckets) if without else -1
-    gone = {each.hash for each in load_index(made.index) if each.bucket == missing}
-    blocks = {hash: content for hash, content in made.blocks.items() if hash not in gone}
-    path.write_bytes(b"".join(pack(made.head.dump(), made.index, blocks)))
-    return path
-
-
-def document(number: int, package: str, fixed: str = "") -> str:
-    events = [{"introduced": "0"}, *([{"fixed": fixed}] if fixed else [])]
-    return json.dumps(
-        {
-            "id": f"CVE-2026-{number}",
-            "affected": [
-                {
-                    "package": {"ecosystem": "Debian:12", "name": package},
-                    "ranges": [{"type": "ECOSYSTEM", "events": events}],
-                }
-            ],
-        }
-    )
-
-
-def installed(**packages: str) -> str:
-    return "\n".join(
-        f"Package: {name.replace('_', '-')}\nStatus: install ok installed\nVersion: {version}\n"
-        for name, version in packages.items()
-    )
 
 
 def new_device(root: Path, **settings: str) -> Device:
@@ -84,7 +39,7 @@ def test_a_sample(tmp_path: Path, path: Path) -> None:
     for name, text in case.first.items():
         device.write(name, text)
     for made in compile_all(tmp_path / "osv").values():
-        deliver(device, made)
+        deliver(device.root / "state", made)
     check(device.live(case), case)
 
 
@@ -108,13 +63,13 @@ def test_a_feed_that_never_comes_is_a_finding_after_a_day_and_called_off_when_it
     (found,) = device.scan().findings
     assert (found.key, found.status) == ("feed Debian:12", "FEED_MISSING")
     (made,) = compile_all(device.root / "osv", device.clock.now().isoformat()).values()
-    deliver(device, made)
+    deliver(device.root / "state", made)
     assert keys(device) == ["CVE-2026-7 package-7"]
 
 
 def test_an_old_feed_is_a_finding_beside_what_it_knows(device: Device) -> None:
     (made,) = compile_all(device.root / "osv", (device.clock.now() - timedelta(days=7)).isoformat()).values()
-    deliver(device, made)
+    deliver(device.root / "state", made)
     assert keys(device) == ["feed Debian:12", "CVE-2026-7 package-7"]
     device.settings = {**device.settings, "feed-age": 8 * 86400}
     assert keys(device) == ["CVE-2026-7 package-7"]
@@ -123,12 +78,12 @@ def test_an_old_feed_is_a_finding_beside_what_it_knows(device: Device) -> None:
 def test_while_a_part_is_missing_nothing_is_called_off(device: Device) -> None:
     (made,) = compile_all(device.root / "osv").values()
     assert made.head.buckets > 1
-    deliver(device, made, without="package-7")
+    deliver(device.root / "state", made, without="package-7")
     report = device.scan()
     assert report.partial
     assert not report.findings
     assert report.unseen == ["Debian:12: 1 packages are not in the feed yet; it is fetched"]
-    deliver(device, made)
+    deliver(device.root / "state", made)
     report = device.scan()
     assert (report.partial, len(report.findings)) == (False, 1)
 
@@ -136,7 +91,7 @@ def test_while_a_part_is_missing_nothing_is_called_off(device: Device) -> None:
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "later format"])
 def test_a_damaged_feed_is_said_and_calls_nothing_off(device: Device, damage: str) -> None:
     (made,) = compile_all(device.root / "osv").values()
-    path = deliver(device, made)
+    path = deliver(device.root / "state", made)
     content = bytearray(path.read_bytes())
     if damage == "cut":
         del content[len(content) // 2 :]
@@ -156,7 +111,7 @@ def test_a_damaged_feed_is_said_and_calls_nothing_off(device: Device, damage: st
 
 def test_a_time_limit_that_comes_first_calls_nothing_off(device: Device) -> None:
     (made,) = compile_all(device.root / "osv").values()
-    deliver(device, made)
+    deliver(device.root / "state", made)
     report = device.scan(until=device.clock.elapsed() - 1)
     assert (report.partial, report.unseen) == (True, ["Debian:12: the time limit came before the end"])
     assert report.baseline is None
@@ -164,7 +119,7 @@ def test_a_time_limit_that_comes_first_calls_nothing_off(device: Device) -> None
 
 def test_packages_that_cannot_be_read_call_nothing_off(device: Device) -> None:
     (made,) = compile_all(device.root / "osv").values()
-    deliver(device, made)
+    deliver(device.root / "state", made)
     (device.root / STATUS.lstrip("/")).unlink()
     (device.root / STATUS.lstrip("/")).mkdir()
     report = device.scan()
@@ -176,7 +131,7 @@ def test_a_feed_is_found_where_the_setting_says(device: Device, tmp_path: Path) 
     (made,) = compile_all(device.root / "osv").values()
     where = tmp_path / "stick"
     where.mkdir()
-    deliver(device, made).rename(where / "Debian:12.feed")
+    deliver(device.root / "state", made).rename(where / "Debian:12.feed")
     assert keys(device) == []
     device.settings = {**device.settings, "feed": str(where)}
     assert keys(device) == ["CVE-2026-7 package-7"]
@@ -191,7 +146,7 @@ def test_the_worst_and_what_can_be_mended_comes_first(tmp_path: Path) -> None:
         device.write(f"/osv/{number}.json", json.dumps(text))
     device.write(STATUS, installed(a="1", b="1", c="1", d="1"))
     (made,) = compile_all(device.root / "osv").values()
-    deliver(device, made)
+    deliver(device.root / "state", made)
     assert keys(device) == ["CVE-2026-1 b", "CVE-2026-3 d", "CVE-2026-2 c", "CVE-2026-0 a"]
     done = {each.key[-1]: each.do for each in device.scan().findings}
     assert done["d"] == "fixed in 2: apt-get install --only-upgrade d"
@@ -210,7 +165,7 @@ def flooded(device: Device, count: int, first: int = 20) -> None:
 @pytest.fixture
 def fed(device: Device) -> Device:
     (made,) = compile_all(device.root / "osv", "2026-03-24T00:00:00Z").values()
-    deliver(device, made)
+    deliver(device.root / "state", made)
     return device
 
 
@@ -259,12 +214,12 @@ def test_who_asks_by_hand_sees_each(fed: Device) -> None:
 def test_before_all_of_the_feed_is_there_nothing_is_told(device: Device) -> None:
     (made,) = compile_all(device.root / "osv", "2026-03-24T00:00:00Z").values()
     flooded(device, 30)
-    deliver(device, made, without="package-20")
+    deliver(device.root / "state", made, without="package-20")
     report = device.scan()
     assert (report.findings, report.baseline, report.partial) == ([], None, True)
-    deliver(device, made)
+    deliver(device.root / "state", made)
     assert len(keys(device)) == 11
-    deliver(device, made, without="package-20")
+    deliver(device.root / "state", made, without="package-20")
     before = device.baseline
     assert len(keys(device)) > 0
     assert device.baseline == before  # what is not seen now is not forgotten
