@@ -66,7 +66,7 @@ def measure(stage: Stage) -> list[str]:
         "",
         f"{_files()} The defaults of each kind; places of `integrity` and aide: {', '.join(PLACES)}.",
         "",
-        '`cve` has no feed here; `python -m bench cve` gives it one. ">" is where a tool was ended, as it took too long.',
+        "`cve` has no feed here; `python -m bench cve` gives it one. > is where a tool was ended, as it took too long.",
         "",
         *table("what | seconds | CPU s | MB read | RSS MB, itself | beside", *rows),
         f"Load average {os.getloadavg()[0]:.1f}: where others want the processors, compare CPU seconds.",
