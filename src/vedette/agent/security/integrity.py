@@ -247,11 +247,12 @@ class _Scan:
         return path not in self._now and (self._partial or self._walk.hidden(path))
 
     def _baseline(self) -> dict[str, Any]:
+        before, whole = self._before, not self._partial
         return {
-            "learned": bool(self._before.get("learned")) or not self._partial,
-            "seen": self._walk.seen(),
-            "packages": self._packages_now if not self._partial else self._last_packages,
-            "deployed": self._deployments.mark() if not self._partial else self._before.get("deployed", {}),
+            "learned": bool(before.get("learned")) or whole,
+            "seen": self._walk.seen() if whole else before.get("seen", {}),
+            "packages": self._packages_now if whole else self._last_packages,
+            "deployed": self._deployments.mark() if whole else before.get("deployed", {}),
             "files": self._files,
             "open": {path: each.pack() for path, each in self._open.items()},
         }

@@ -74,14 +74,16 @@ class _Scan:
             for path in self._files.keys() - self._now.keys():
                 if not self._walk.hidden(path):
                     del self._files[path]  # should it come again, that is news
+        seen_before = self._before.get("seen", {})
+        seen = self._walk.seen() if not self._partial else seen_before
         baseline = {
             "files": self._files,
             "learns": self._learns and self._partial,
             "packages": self._packages.changed(),
-            "seen": self._walk.seen(),
+            "seen": seen,
         }
-        left = self._walk.left
-        if left and left != self._before.get("seen", {}).get("left"):
+        left = seen.get("left", [])
+        if left and left != seen_before.get("left") and not self._given:
             self._notes.append(f"not looked at, as set-uid bits have no effect there: {', '.join(left)}")
         return Report(
             findings=findings,

@@ -101,7 +101,8 @@ class Walk:
 
     def seen(self) -> dict[str, Any]:
         """For `Seen`, after the walk."""
-        return {"starts": self.starts, "exclude": self._patterns, "unseen": list(self._unseen), "left": self.left}
+        found = {"starts": self.starts, "exclude": self._patterns, "unseen": self._unseen, "left": self.left}
+        return {name: sorted(each) for name, each in found.items()}  # directories tell their names in any order
 
     def __iter__(self) -> Iterator[Entry]:
         for start in self.starts:
