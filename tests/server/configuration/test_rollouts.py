@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from rolling import API, DEVICES, GROUPS, ROLLOUTS, TENANT, Fleet, fleet
 
 from vedette.errors import Invalid
-from vedette.server.configuration import rollout_steps, waves
+from vedette.server.configuration import rollout_steps, rollout_store, waves
 from vedette.server.configuration.waves import EVERYBODY, FEW, Parameters, Step, Tally, counts_for, ends, place
+from vedette.server.db import SYSTEM, Row, Tx
 from vedette.server.services import open_services
+from vedette.server.times import micros
 
 CAREFUL = {"waves": [10, 50, 100], "soak_s": 100, "patience_s": 1000}
 AT_ONCE = {"waves": [100], "soak_s": 0}
@@ -229,13 +231,16 @@ def test_problems_that_began_after_it_halt_it(ours: Fleet) -> None:
     ours.pass_time(100)
     made = ours.put(TENANT, {"key": "x"}, rollout={"waves": [50, 100], "soak_s": 500})
     ours.settle()
-    touched = list(ours.take_all(devices))
-    assert len(touched) == 5
-    for device in set(devices) - set(touched) - {devices[0]}:
+    meant = [each["device"] for each in ours.get(f"{ROLLOUTS}/{made['rollout']}/devices")]
+    assert len(meant) == 5
+    before = {devices[0], *meant[:2], *(set(devices) - set(meant))}
+    for device in before - {devices[0]}:
         ours.raise_problem(device)
     ours.pass_time(100)
+    touched = list(ours.take_all(devices))
+    ours.pass_time(100)
     assert (ours.rollout(made["rollout"])["alerting"], ours.rollout(made["rollout"])["state"]) == (0, "running")
-    for device in [each for each in touched if each != devices[0]][:2]:
+    for device in [each for each in touched if each not in before][:2]:
         ours.raise_problem(device)
     assert ours.rollout(made["rollout"])["alerting"] == 2
     ours.pass_time(10)
@@ -531,20 +536,37 @@ def test_a_server_that_dies_in_a_step_costs_the_lease(ours: Fleet) -> None:
     ours.add(10)
     made = ours.put(TENANT, {"a": "1"}, rollout=AT_ONCE)["rollout"]
 
-    async def lease(tx: Any) -> Any:
-        from vedette.server.configuration import rollout_store
-        from vedette.server.times import micros
-
+    async def lease(tx: Tx) -> Any:
         now = micros(ours.clock.now())
         return await rollout_store.lease(tx, now, now + 60_000_000)
-
-    from vedette.server.db import SYSTEM
 
     assert ours.server.run(ours.server.services.db.write(SYSTEM, lease))["id"] == made
     ours.settle()
     assert ours.rollout(made)["wave"] == 0
     ours.pass_time(61)
     assert given_so_far(ours.rollout(made)) == 10
+
+
+def test_a_server_that_is_late_does_not_begin_anew(ours: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout_steps, "GIVEN_AT_ONCE", 5)
+    ours.add(30)
+    made = ours.put(TENANT, {"a": "1"}, rollout=AT_ONCE)["rollout"]
+    assert ours.server.run(rollout_steps.turn(ours.server.services))
+
+    async def read(tx: Tx) -> Row | None:
+        return await rollout_store.one(tx, made)
+
+    def now() -> Any:
+        return ours.server.run(ours.server.services.db.read(ours.scope, read))
+
+    late = now()
+    assert ours.server.run(rollout_steps.turn(ours.server.services))
+    assert ours.server.run(rollout_steps.turn(ours.server.services))
+    before = now()["handed_to"]
+    ours.server.run(rollout_steps._hand_out(ours.server.services, ours.scope, late))
+    assert now()["handed_to"] == before > late["handed_to"]
+    ours.settle()
+    assert given_so_far(ours.rollout(made)) == 30
 
 
 def test_ten_thousand_devices_in_small_steps(ours: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -574,8 +596,3 @@ def test_ten_thousand_devices_in_small_steps(ours: Fleet, monkeypatch: pytest.Mo
     steps = ours.settle()
     assert steps >= 9_000 // rollout_steps.CALLED_OFF_AT_ONCE
     assert ours.rollout(made)["waiting_for"] == ""
-
-
-def test_the_api_of_rollouts_is_where_it_is_said(ours: Fleet) -> None:
-    assert API in ROLLOUTS
-    assert ours.get(ROLLOUTS) == []
