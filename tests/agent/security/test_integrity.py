@@ -297,6 +297,25 @@ def test_a_baseline_of_many_files_is_small(tmp_path: Path) -> None:
     assert report.baseline is None
 
 
+def test_another_system_was_deployed(tmp_path: Path) -> None:
+    """Another artifact on another file system: all is new, and nothing is wrong."""
+    tree = Tree(tmp_path, "integrity")
+    tree.do("deploy release-1")
+    tree.do("file /usr/bin/ls 755 ls")
+    tree.do("file /etc/hosts 644 localhost")
+    tree.scan()
+    tree.do("deploy release-2")
+    tree.do("file /usr/bin/ls 755 LS")
+    tree.do("file /usr/bin/new 755 new")
+    tree.do("remove /etc/hosts")
+    tree.baseline["deployed"]["device"] += 1
+    report = tree.scan()
+    assert not report.findings
+    assert list(report.notes) == ["/etc/hosts and 3 more changed by the deployment release-2"]
+    tree.do("file /usr/bin/ls 755 evil")
+    assert list(tree.found()) == ["/usr/bin/ls"]
+
+
 def test_a_configuration_that_was_applied(tmp_path: Path) -> None:
     """What changes while a deployment is applied is its; what changes at another time is not."""
     tree = Tree(tmp_path, "integrity", paths="/etc")

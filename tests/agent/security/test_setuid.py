@@ -184,6 +184,23 @@ def test_file_capabilities(tmp_path: Path) -> None:
     assert tree.found() == {}
 
 
+def test_another_system_was_deployed(tmp_path: Path) -> None:
+    """What is known has another content and is all right; what is new is told all the same."""
+    tree = Tree(tmp_path, "setuid")
+    tree.do("deploy release-1")
+    tree.do("file /usr/bin/su 4755 su-1")
+    tree.scan()
+    tree.do("deploy release-2")
+    tree.do("file /usr/bin/su 4755 su-2")
+    tree.do("file /usr/bin/other 4755 other-2")
+    tree.baseline["deployed"]["device"] += 1
+    report = tree.scan()
+    assert [each.key for each in report.findings] == ["/usr/bin/other"]
+    assert list(report.notes) == ["/usr/bin/su changed by the deployment release-2"]
+    tree.do("file /usr/bin/su 4755 evil")
+    assert set(tree.found()) == {"/usr/bin/su", "/usr/bin/other"}
+
+
 def test_packages_are_being_installed(tmp_path: Path) -> None:
     """Files are ahead of the database then: the scan waits, but not for ever."""
     tree = Tree(tmp_path, "setuid")

@@ -108,18 +108,23 @@ class Deployments:
             self.artifact = (root / _ARTIFACT).read_text(errors="replace")[:4096].strip()
         except OSError:
             self.artifact = ""
+        try:
+            self._device = root.stat().st_dev
+        except OSError:
+            self._device = 0
         self._last = {str(each.get("id")): each for each in _record(state / "deployments.json")}
 
     def mark(self) -> dict[str, Any]:
         """To be kept, and given to `explains` by the next scan."""
-        return {"artifact": self.artifact, "ids": list(self._last)}
+        return {"artifact": self.artifact, "device": self._device, "ids": list(self._last)}
 
     def explains(self, change: Change, mark: Mapping[str, Any]) -> str:
         """The deployment that made this change since `mark`, "" when none did.
 
-        Another artifact of the whole system explains all; one of a configuration what was changed while it was applied.
+        Another artifact of the whole system explains all, if the system also lies on another file system, as it does
+        after such an update; a configuration explains what was changed while it was applied.
         """
-        if self.artifact and mark.get("artifact") not in {None, "", self.artifact}:
+        if self.artifact and mark.get("artifact") not in {None, "", self.artifact} and mark["device"] != self._device:
             return self.artifact.rpartition("=")[2]
         if change.new is None or change.new.since is None:
             return ""

@@ -77,6 +77,10 @@ class FileState:
             return self._rights() == other._rights() and (self.size, self.modified) == (other.size, other.modified)
         return self.identity() == other.identity()
 
+    def has_rights_of(self, other: "FileState") -> bool:
+        """The same mode, owner and capabilities."""
+        return self._rights() == other._rights()
+
     def identity(self) -> str:
         """What `same` compares, as a text."""
         content = self.content if self.content != UNKNOWN else f"{self.size} {self.modified:x}"

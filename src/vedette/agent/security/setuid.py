@@ -11,6 +11,7 @@ from shlex import quote
 from typing import Final
 
 from vedette.agent.security import explain, filecaps, filestate
+from vedette.agent.security.explain import Change, Deployments
 from vedette.agent.security.filestate import UNKNOWN, FileState
 from vedette.agent.security.mounts import Mount
 from vedette.agent.security.owners import Owners
@@ -60,6 +61,7 @@ class _Scan:
         self._seen_before = Seen(self._before.get("seen", {}))
         self._files: dict[str, str] = dict(self._before.get("files", {}))
         self._now: dict[str, FileState] = {}
+        self._deployments = Deployments(context.root, context.state)
         self._hashes: dict[str, dict[str, bytes]] = {}
         self._partial = False
         self._owners, self._presence = Owners(context.root), Presence(context.root)
@@ -80,6 +82,7 @@ class _Scan:
             "files": self._files,
             "learns": self._learns and self._partial,
             "packages": self._packages.changed(),
+            "deployed": self._deployments.mark() if not self._partial else self._before.get("deployed", {}),
             "seen": seen,
         }
         left = seen.get("left", [])
@@ -147,10 +150,10 @@ class _Scan:
         for path, new in sorted(self._now.items()):
             old, claim = olds.get(path), claims.get(path)
             if path in asked:
-                if not self._is_update(path, old, new, claim):
+                if not (by := self._update(path, old, new, claim)):
                     yield self._tell(path, old, new, claim)
                     continue
-                self._notes.append(f"{path} changed by the package {claim}")
+                self._notes.append(f"{path} changed by {by}")
             elif path in news and self._allow.match(path):
                 continue
             if old is None or new.content != UNKNOWN or old.content == UNKNOWN:
@@ -160,14 +163,18 @@ class _Scan:
         """Is it looked at for the first time, and taken for right?"""
         return old is None and self._may_learn and (self._learns or not self._seen_before.covers(path))
 
-    def _is_update(self, path: str, old: FileState | None, new: FileState, claim: Claim | None) -> bool:
-        """Has an update of its package changed what it does, but not what it may do?"""
-        if old is None or claim is None:
-            return False
-        if (old.mode, old.uid, old.gid, old.capabilities) != (new.mode, new.uid, new.gid, new.capabilities):
-            return False
-        agrees = explain.as_packaged(claim, new, self._hashes.get(path, {}))
-        return claim.installed > int(self._before.get("packages", 0)) if agrees is None else agrees
+    def _update(self, path: str, old: FileState | None, new: FileState, claim: Claim | None) -> str:
+        """The package or deployment that changed what it does, but not what it may do; "" when none did."""
+        if old is None or not new.has_rights_of(old):
+            return ""
+        hashes = self._hashes.get(path, {})
+        if claim is not None:
+            agrees = explain.as_packaged(claim, new, hashes)
+            if claim.installed > int(self._before.get("packages", 0)) if agrees is None else agrees:
+                return f"the package {claim}"
+        change = Change(path=path, old=old, new=new, hashes=hashes)
+        deployment = self._deployments.explains(change, self._before.get("deployed", {}))
+        return deployment and f"the deployment {deployment}"
 
     def _tell(self, path: str, old: FileState | None, new: FileState, claim: Claim | None) -> Finding:
         owner = f"its owner is {self._owners.user(new.uid)}"
