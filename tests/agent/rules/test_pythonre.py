@@ -21,6 +21,7 @@ def same(text: str, unique: str = "g_") -> Pattern:
     [
         (r"a{,2}b\Z", "aab", "aab c"),
         (r"^[[a]$", "[", "x"),
+        (r"^[[:alp:]]$", "a]", "a"),
         (r"[]x]+$", "]x", "[y"),
         (r"[^]]$", "x", "]"),
         (r"(?P<q>['\"])x(?P=q)", "'x'", "'x\""),

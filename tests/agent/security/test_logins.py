@@ -262,5 +262,13 @@ def test_a_log_that_comes_later_is_looked_at(device: Device) -> None:
     assert changed(unless) == {str(device.root / "var/log/secure")}
 
 
+def test_all_of_a_log_is_news_where_there_was_none(device: Device) -> None:
+    (device.root / "var/log/auth.log").unlink()
+    report = device.scan()
+    assert report.unseen == ["/var/log: no log of logins, and no journal"]
+    device.write("/var/log/auth.log", failed(6))
+    assert [each.key for each in device.scan().findings] == ["failed from 198.51.100.87"]
+
+
 def changed(unless: Mapping[str, str]) -> set[str]:
     return {path for path, was in unless.items() if stamp(path) != was}
