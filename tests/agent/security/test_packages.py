@@ -3,11 +3,15 @@
 import hashlib
 import os
 import shutil
+import sqlite3
 import subprocess
 from base64 import b64encode
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vedette.agent.security.explain import as_packaged
 from vedette.agent.security.filestate import FileState
@@ -168,6 +172,35 @@ def test_damaged_databases_say_nothing(tmp_path: Path) -> None:
     write(tmp_path, "lib/apk/db/installed", "R:\nZ:\nF\na:x:y:z\nF:usr/bin\nR:x\na:1:2\nZ:Q1!!\n")
     found = Packages(tmp_path).claims({"/usr/bin/x"})
     assert all(not claim.digest for claim in found.values())
+
+
+WORDS = st.sampled_from([
+    "Package: x", "Version: 1", "Architecture: all", "Conffiles:", " /usr/bin/x aa", "/usr/bin/x", "P:x", "V:1",
+    "F:usr/bin", "R:x", "Z:Q1AAAA", "Z:Q2", "a:0:0:755", "a:9:x", "M:", "", "\t", "/usr/bin/x\t0100755\tt",
+    "aa" * 16 + "  usr/bin/x",
+])  # fmt: skip
+PLACES = ("var/lib/dpkg/status", "var/lib/dpkg/diversions", "var/lib/dpkg/info/x.md5sums", "var/lib/dpkg/info/x.list",
+          "lib/apk/db/installed", "var/lib/opkg/status", "var/lib/opkg/info/x.list", "proc/locks")  # fmt: skip
+
+
+@given(lines=st.lists(st.one_of(WORDS, st.text(max_size=20)), max_size=12), header=st.binary(max_size=120))
+@settings(deadline=None, max_examples=60)
+def test_whatever_is_in_the_databases(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], header: bytes
+) -> None:
+    """Nothing of it is believed that cannot be understood, and nothing of it ends a scan."""
+    root = tmp_path_factory.mktemp("root")
+    for place in PLACES:
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_bytes("\n".join(lines).encode("utf-8", "replace"))
+    (root / "var/lib/rpm").mkdir()
+    with closing(sqlite3.connect(root / "var/lib/rpm/rpmdb.sqlite")) as db, db:
+        db.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB)")
+        db.executemany("INSERT INTO Packages (blob) VALUES (?)", [(header,), (b"\0\0\0\1" + header,)])
+    packages = Packages(root)
+    assert packages.claims({"/usr/bin/x"}).keys() <= {"/usr/bin/x"}
+    assert packages.changed() > 0
+    assert not packages.busy()
 
 
 def test_nothing_is_installed(tmp_path: Path) -> None:
