@@ -55,9 +55,16 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory that only its owner enters, when it is missing; as durable as what will be written into it."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sync_directory(path.parent)
+
+
 def write_json(path: Path, value: Any) -> None:
     """A file that only its owner reads, in a directory that is made when missing."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_directory(path.parent)
     replace(path, json.dumps(value, separators=(",", ":")).encode(), 0o600)
 
 

@@ -286,7 +286,7 @@ class Applier:
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """One at a time. Whoever has it is bounded in time; what a killed one left running is ended first."""
-        self._paths.configuration.mkdir(parents=True, exist_ok=True, mode=0o700)
+        durable.make_directory(self._paths.configuration)
         fd = os.open(self._paths.configuration / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
