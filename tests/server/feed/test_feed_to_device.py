@@ -17,7 +17,7 @@ from vedette.agent.uplink import feed as uplink_feed
 from vedette.agent.uplink.api import Api
 from vedette.agent.uplink.auth import Token
 from vedette.agent.uplink.backoff import TryLater
-from vedette.agent.uplink.feed import EVERY_S, Feed
+from vedette.agent.uplink.feed import EVERY_S, RETRY_S, Feed
 from vedette.agent.uplink.transport import MAX_ANSWER, Answer
 from vedette.clock import FakeClock
 from vedette.errors import Conflict, Invalid, NotFound
@@ -201,9 +201,9 @@ class Agent:
     def want(self, *packages: str, stream: str = DEBIAN, check: str = "cve_a") -> None:
         feedfile.say_wanted(self.directory, check, {stream: frozenset(map(prefix, packages))})
 
-    def fetch(self, stop: Callable[[], bool] = lambda: False) -> bool:
+    def fetch(self, stop: Callable[[], bool] = lambda: False, after_s: float = EVERY_S) -> bool:
         """As after some time."""
-        self.clock.advance(EVERY_S)
+        self.clock.advance(after_s)
         self.api.calls.clear()
         feed = Feed(self.state, self.store, cast(Api, self.api), self.clock, "boot", self.said.append)
         return feed.fetch(stop)
@@ -270,8 +270,7 @@ def test_what_was_broken_off_goes_on_where_it_was(
     assert len(blocks) == 2  # the index, and a first answer
     assert not (agent.directory / feedfile.ARRIVED).exists()
     assert None in [agent.found(f"p{number}") for number in range(400)]
-    agent.clock.advance(-EVERY_S)  # it goes on at once
-    agent.fetch()
+    agent.fetch(after_s=0)
     assert not any(path in blocks for path, _, _ in agent.api.calls if "/blocks" in path)
     assert None not in [agent.found(f"p{number}") for number in range(400)]
 
@@ -284,6 +283,7 @@ def test_blocks_that_came_wrong_are_not_kept(agent: Agent, imports: OfServer) ->
     agent.fetch()
     path = feedfile.path(agent.directory, DEBIAN)
     assert not path.exists() or agent.found("p1") is None
+    assert not agent.fetch(after_s=0)  # as it would be again now
     agent.api.spoil = lambda content: content
     agent.fetch()
     assert agent.found("p1") == ["CVE-2026-1"]
@@ -382,7 +382,8 @@ def test_a_server_that_fails_is_asked_again(agent: Agent, imports: OfServer, mon
         patch.setattr(agent.api, "call", fails)
         with pytest.raises(TryLater):
             agent.fetch()
-    agent.fetch()
+    assert not agent.fetch(after_s=RETRY_S - 1)
+    assert agent.fetch(after_s=1)
     assert agent.found("p1") == ["CVE-2026-1"]
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from vedette.agent import durable, feedfile
 from vedette.agent.store import Store
 from vedette.agent.uplink.api import Api
+from vedette.agent.uplink.backoff import TryLater
 from vedette.agent.uplink.deliver import Warn
 from vedette.clock import Clock
 from vedette.errors import Invalid
@@ -20,10 +21,12 @@ from vedette.model.feed import MAX_HEAD, Head, Pack, bucket, digest, load_head, 
 PATH: Final = "/api/devices/v1/vedette/feed"
 EVERY_S: Final = 1800.0
 """Between looks whether there is something new; what is newly wanted is fetched at once."""
+RETRY_S: Final = 300.0
+"""After a look that failed."""
 BATCH_BYTES: Final = 128 * 1024  # of blocks in one answer
 BATCH: Final = 64  # blocks in one answer
 
-LOOKED: Final = "feed.looked"  # key of the store's meta: boot, moment, and what was wanted, when it was all there
+LOOKED: Final = "feed.looked"  # key of the store's meta: boot, moment, and what was wanted
 
 
 class Feed:
@@ -44,14 +47,23 @@ class Feed:
         if not wanted or not self._is_due(wanted) or not self._api.token().ours:
             return False
         complete = True
-        for stream, prefixes in wanted.items():
-            complete &= self._stream(stream, prefixes, stop)
+        try:
+            for stream, prefixes in wanted.items():
+                complete &= self._stream(stream, prefixes, stop)
+        except TryLater:
+            self._looked(wanted, EVERY_S - RETRY_S)
+            raise
         if complete:
             with suppress(OSError):  # then it is looked at when it is time
                 if self._changed:
                     feedfile.say_arrived(self._directory)
-            self._store.set_meta(LOOKED, f"{self._boot} {self._clock.elapsed()} {_name(wanted)}")
+            self._looked(wanted)
+        elif not stop():  # something is wrong at the server
+            self._looked(wanted, EVERY_S - RETRY_S)
         return True
+
+    def _looked(self, wanted: feedfile.Wanted, ago_s: float = 0.0) -> None:
+        self._store.set_meta(LOOKED, f"{self._boot} {self._clock.elapsed() - ago_s} {_name(wanted)}")
 
     def _is_due(self, wanted: feedfile.Wanted) -> bool:
         boot, _, rest = (self._store.meta(LOOKED) or "").partition(" ")
