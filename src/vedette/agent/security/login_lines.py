@@ -182,8 +182,8 @@ def _source(text: str | None) -> str:
 
 _FROM: Final = r"(?P<source>\S+) port \d+"
 _SSH: Final = (
-    _rule(rf"Accepted (?P<method>\S+) for (?P<user>\S+) from {_FROM}(?: ssh2?)?(?:: \S+ (?P<key>\S+).*)?",
-          _ssh_accepted),
+    _rule(rf"Accepted (?P<method>\S+) for (?P<user>\S+) from {_FROM}(?: ssh2?)?"
+          r"(?:: (?:\S+ (?P<key>(?:SHA256|MD5):\S+))?.*)?", _ssh_accepted),
     _rule(rf"Failed (?P<method>\S+) for (?:invalid user )?(?P<user>.*) from {_FROM}(?: ssh2?)?(?:: \S+ \S+)?",
           _ssh_failed),
     _rule(r"Invalid user (?P<user>.*) from (?P<source>\S+)(?: port \d+)?", _perhaps),
