@@ -16,7 +16,8 @@ from vedette.agent.security.proc import Proc, Process
 from vedette.agent.security.scanner import Context, Finding, Report
 
 MEMORY: Final = "/memfd:"
-RUNTIMES: Final = frozenset({"runc", "crun", "youki", "containerd-shim", "conmon", "dockerd", "lxc-start"})
+RUNTIMES: Final = re.compile(r"/(usr|opt|snap)/.*/(runc|crun|youki|conmon|dockerd|lxc-start|containerd-shim[a-z0-9-]*)")
+"""Container runtimes, where nobody but root puts programs: a name alone anybody can take."""
 INTERPRETERS: Final = re.compile(r"(sh|bash|dash|ash|zsh|ksh|busybox|python|perl|ruby|node|php|lua)[0-9.]*")
 ROOT: Final = "root"
 LISTENING: Final = "listening"
@@ -71,7 +72,7 @@ class _Scan:
 
     def _is_runtime(self, process: Process) -> bool:
         parent = self._proc.process(process.parent)
-        return parent is not None and (parent.comm in RUNTIMES or posixpath.basename(parent.exe) in RUNTIMES)
+        return parent is not None and RUNTIMES.fullmatch(parent.exe) is not None
 
     def _is_replaced(self, process: Process) -> bool:
         """Is there a file by its name again, as after an update, where the process itself sees it?"""
