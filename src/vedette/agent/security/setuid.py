@@ -197,7 +197,8 @@ class _Scan:
         looks = f"{stat.filemode(new.mode)} {self._owners.both(new.uid, new.gid)}, {new.size} bytes{when}"
         gives = " and ".join(self._rights(new))
         if old is None:
-            return f"gives {gives} and did not before: {looks}"
+            news = " and is not on the list" if self._given else " and did not before" if self._before else ""
+            return f"gives {gives}{news}: {looks}"
         parts = []
         if old.mode != new.mode:
             parts.append(f"its rights, before {stat.filemode(old.mode)}")
