@@ -41,13 +41,14 @@ class Undecided(Exception):
 
 
 class Pattern:
-    """A compiled pattern. Compiling costs some microseconds and a few kilobytes.
+    """A compiled pattern. Compiling costs some microseconds and less than a kilobyte; the machine code, made when the
+    pattern is asked for the first time, as much again. Of many patterns most are never asked.
 
     One that runs into the limit again and again gets less and less time for each line from then on, so that a log full
     of such lines is still read as fast as it is written.
     """
 
-    __slots__ = ("_ascii", "_interpreted", "_limit", "_lines", "_utf", "text", "undecided")
+    __slots__ = ("_ascii", "_cold", "_interpreted", "_limit", "_lines", "_utf", "text", "undecided")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -65,9 +66,14 @@ class Pattern:
         # As bytes only where that cannot change the answer: the pattern is ASCII itself and means the same without UTF.
         if text.isascii():
             with suppress(Invalid):  # for example \x{20AC}, which only UTF mode knows
-                self._ascii = _compile(text.encode(), limit)
+                self._ascii = _compile(text.encode(), limit, jit=False)
         if self._ascii is None:
-            self._ascii = self._utf = _compile(text, limit)
+            self._ascii = self._utf = _compile(text, limit, jit=False)
+        self._cold = True  # there is no machine code yet
+
+    def _warm_up(self) -> None:
+        self._cold = False
+        _speed_up(self._ascii)
 
     def _wide(self) -> Any:
         """The pattern for lines that are not pure ASCII: made when one comes, for many logs have none.
@@ -100,6 +106,8 @@ class Pattern:
         Raises:
             Undecided: the match limit was reached.
         """
+        if self._cold:
+            self._warm_up()
         if line.isascii():
             code = self._ascii
             subject: bytes | str = line if code is not self._utf else line.decode("ascii")
@@ -115,6 +123,8 @@ class Pattern:
 
     def misses(self, lines: list[bytes]) -> list[bytes]:
         """Those of many lines that do not match, or where it cannot be decided; quicker than asking one by one."""
+        if self._cold:
+            self._warm_up()
         code = self._ascii
         if code is self._utf or not b"".join(lines).isascii():
             return [line for line in lines if not self._surely(line)]
@@ -181,9 +191,13 @@ def _compile(text: str | bytes, limit: str, *, jit: bool = True) -> Any:
         reason = exc.msg.partition("; ")[2] or exc.msg
         raise Invalid(f"not a valid pattern: {reason} (at character {position})") from None
     if jit:
-        with suppress(LibraryError):  # too large for machine code, or no executable memory here: interpreted
-            _cy.jit_compile(code)
+        _speed_up(code)
     return code
+
+
+def _speed_up(code: Any) -> None:
+    with suppress(LibraryError):  # too large for machine code, or no executable memory here: interpreted
+        _cy.jit_compile(code)
 
 
 def lines_with(expression: bytes, data: bytes) -> int | None:
