@@ -36,8 +36,8 @@ def documents(text: str) -> Iterator[Any]:
         import yaml
     except ImportError:
         raise Unavailable(
-            "Sigma rules are YAML, and PyYAML is not installed here: 'pip install vedette[import]', or Debian's"
-            " python3-yaml; rules can also be imported on another machine, with --root"
+            "Sigma rules are YAML, and PyYAML is not here: import them on another machine, where 'pip install"
+            " vedette[import]' was run, with --root DIR, and copy the checks"
         ) from None
     try:
         events = iter(yaml.parse(text, Loader=yaml.SafeLoader))
