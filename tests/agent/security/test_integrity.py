@@ -181,7 +181,7 @@ def snapshot(top: Path) -> dict[str, str]:
 
 
 @given(steps=st.lists(STEPS, max_size=25))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_exactly_what_differs_is_found(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, str]]
 ) -> None:

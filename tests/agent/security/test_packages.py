@@ -184,7 +184,7 @@ PLACES = ("var/lib/dpkg/status", "var/lib/dpkg/diversions", "var/lib/dpkg/info/x
 
 
 @given(lines=st.lists(st.one_of(WORDS, st.text(max_size=20)), max_size=12), header=st.binary(max_size=120))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_whatever_is_in_the_databases(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str], header: bytes
 ) -> None:

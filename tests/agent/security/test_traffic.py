@@ -221,7 +221,7 @@ STEP = st.one_of(
 
 
 @given(steps=st.lists(STEP, max_size=40), bits=st.sampled_from([32, 64]))
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_counters_that_start_anew_raise_no_alarm(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]], bits: int
 ) -> None:

@@ -44,7 +44,7 @@ def make(place: bytes, tree: object) -> list[bytes]:
 
 
 @given(tree=st.dictionaries(NAME, TREE, max_size=5))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_all_is_told_once(tmp_path_factory: pytest.TempPathFactory, tree: dict[bytes, object]) -> None:
     root = tmp_path_factory.mktemp("tree") / "root"
     made = make(os.fsencode(root), tree)
