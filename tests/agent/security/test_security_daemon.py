@@ -146,6 +146,32 @@ def test_disabling_calls_off_and_deleting_forgets_what_was_learned(watched: Devi
     assert not learned(watched)
 
 
+def test_a_check_that_is_deleted_while_the_daemon_is_off_is_called_off_and_forgotten(
+    watched: Device, tree: Tree
+) -> None:
+    key = "tcp 0.0.0.0:4444"
+    tree.process(6, "/usr/bin/nc")
+    tree.listen(key, 6)
+    look_now(watched, "ports")
+    wait_told(watched, (key, "CRITICAL"))
+    assert watched.stop() == 0
+    ctl(watched, "delete", "ports", "a")
+    watched.start()
+    wait_told(watched, (key, "CRITICAL"), (key, "OK"))
+    wait_until(lambda: not list((watched.paths.state_dir / "security").iterdir()), "the baseline to go")
+
+
+def test_other_settings_call_off_what_they_allow(watched: Device, tree: Tree) -> None:
+    tree.process(6, "/usr/bin/nc")
+    for port in (4444, 5555):
+        tree.listen(f"tcp 0.0.0.0:{port}", 6)
+    look_now(watched, "ports")
+    wait_told(watched, ("tcp 0.0.0.0:4444", "CRITICAL"), ("tcp 0.0.0.0:5555", "CRITICAL"))
+    ctl(watched, "create", "ports", "a", "interval=5s", "dwell=0", "allow=tcp/4444")
+    wait_until(lambda: len(told(watched)) == 3, "one to be called off")
+    assert told(watched)[2] == ("tcp 0.0.0.0:4444", "OK")
+
+
 def test_a_check_that_cannot_look_says_so_until_it_can(device: Device, tree: Tree) -> None:
     for name in ("tcp", "tcp6", "udp", "udp6"):
         (tree.root / "proc/net" / name).unlink()
