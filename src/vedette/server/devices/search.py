@@ -138,6 +138,8 @@ _COLUMNS: Final[Mapping[tuple[str, str], _Column]] = {
     ("monitor", "alerts"): _Column(_ALERTS, _boolean),
     ("system", "check_in_time"): _Column("device.check_in_at", _time, nullable=True),
     ("system", "created_ts"): _Column("device.created_at", _time),
+    ("system", "tier"): _Column("(CASE WHEN device.id IS NULL THEN '' ELSE 'standard' END)", _text),  # of all of them
+    ("system", "test_device"): _Column("(CASE WHEN device.id IS NULL THEN 1 ELSE 0 END)", _boolean),  # none is
     ("system", "group"): _Column("device.group_name", _text, nullable=True),
     ("system", "updated_ts"): _Column("device.updated_at", _time),
 }

@@ -277,6 +277,7 @@ def whole(row: Row, auth_rows: list[Row], attribute_rows: list[Row]) -> Device:
         ("monitor", "alerts", row["open_count"] > 0),
         ("system", "created_ts", summary["created_at"]),
         ("system", "updated_ts", summary["updated_at"]),
+        ("system", "tier", "standard"),
     ]
     if row["group_name"] is not None:
         columns.append(("system", "group", row["group_name"]))
