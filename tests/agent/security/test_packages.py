@@ -7,15 +7,18 @@ import sqlite3
 import subprocess
 from base64 import b64encode
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vedette.agent.security.explain import as_packaged
+from vedette.agent.security.explain import Change, as_packaged, by_package
 from vedette.agent.security.filestate import FileState
-from vedette.agent.security.packages import Packages
+from vedette.agent.security.packages import Claim, Packages
+
+LINK = FileState(mode=0o120777, uid=0, gid=0, size=6, inode=1, modified=0, changed=0, content="/tmp/x")
 
 
 def write(root: Path, path: str, text: str) -> None:
@@ -172,6 +175,13 @@ def test_damaged_databases_say_nothing(tmp_path: Path) -> None:
     write(tmp_path, "lib/apk/db/installed", "R:\nZ:\nF\na:x:y:z\nF:usr/bin\nR:x\na:1:2\nZ:Q1!!\n")
     found = Packages(tmp_path).claims({"/usr/bin/x"})
     assert all(not claim.digest for claim in found.values())
+
+
+def test_a_link_in_place_of_a_file_is_not_the_packages() -> None:
+    claim = Claim(manager="opkg", package="tool", mode=0o100755, installed=2)
+    change = Change(path="/usr/bin/tool", old=None, new=LINK, hashes={})
+    assert not by_package(change, claim, None, 1, 2)
+    assert by_package(change, replace(claim, mode=0o120777, link="/tmp/x"), None, 1, 2)
 
 
 WORDS = st.sampled_from([

@@ -76,7 +76,7 @@ def by_package(change: Change, claim: Claim | None, kin: Claim | None, before: i
             alternative = new.content.startswith("/etc/alternatives/")
             return alternative or (change.path.startswith("/etc/") and kin is not None)
         return GENERATED.match(change.path) or (old is None and kin is not None and kin.configuration)
-    if new is None:
+    if new is None or (claim.mode and stat.S_IFMT(claim.mode) not in {0, stat.S_IFMT(new.mode)}):
         return False
     fresh = claim.installed > before
     rights = new.is_link or (_mode(old, new, claim, fresh) and _owner(old, new, claim, fresh))
