@@ -97,6 +97,35 @@ async def test_after_lost_announcements_all_is_asked_anew(due: Due, told: Told) 
     assert await due.may_be(device("a"))
 
 
+async def test_of_many_it_is_asked_less_often(due: Due, told: Told, clock: FakeClock) -> None:
+    told.devices = [str(number) for number in range(100_000)]
+    assert await due.may_be(device("99999"))
+    assert not await due.may_be(device("none"))
+    clock.advance(99)
+    assert not await due.may_be(device("none"))
+    assert told.asked == 1
+    clock.advance(1)
+    assert not await due.may_be(device("none"))
+    assert told.asked == 2
+
+
+async def test_a_whole_tenant_may_be_owed_something(due: Due, told: Told) -> None:
+    assert not await due.may_be(device("a"))
+    told.devices = ["a"]
+    told.announce("t", "")
+    assert await due.may_be(device("a"))
+    assert not await due.may_be(device("b"))
+    assert told.asked == 2
+
+
+async def test_what_is_remembered_is_bounded(due: Due, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(due_module, "MAX_REMEMBERED", 3)
+    told.devices = ["a", "b"]
+    for tenant in ("t", "u", "t"):
+        assert await due.may_be(device("a", tenant))
+    assert told.asked == 3, "the first was forgotten for the second"
+
+
 async def test_too_many_to_name(due: Due, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(due_module, "MAX_DEVICES", 2)
     told.devices = ["a", "b"]

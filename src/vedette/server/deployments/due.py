@@ -1,6 +1,8 @@
 """Which devices are owed a deployment: nearly none, nearly always, and every device asks all day long.
 
-So the few that are owed one are remembered by tenant, and the rest are answered without the database.
+So those that are owed one are remembered by tenant, and the rest are answered without the database. They are few, but
+for a while after a change for a whole group; devices that are away for good are owed one for ever. What is remembered
+is a hash of each: that another device has the same costs one look.
 """
 
 from dataclasses import dataclass
@@ -12,16 +14,18 @@ from vedette.server.deployments import store
 
 TOPIC: Final = "deployments"
 FRESH_S: Final = 30.0  # new ones are announced; this is for what has ended, and costs such a device one look
-MAX_DEVICES: Final = 10_000  # of a tenant; with more, each device is looked up
+DEVICES_IN_1_S: Final = 1_000  # of many, it is asked less often
+MAX_DEVICES: Final = 100_000  # of a tenant; with more, each device is looked up
+MAX_REMEMBERED: Final = 1_000_000  # of all tenants
 MAX_TENANTS: Final = 10_000
 _MANY: Final = ""  # announced in place of a device
 
 
 @dataclass(slots=True)
 class _Known:
-    """The devices of a tenant that are owed something; None: too many to name."""
+    """Hashes of the devices of a tenant that are owed something; None: too many to remember."""
 
-    devices: set[str] | None
+    devices: set[int] | None
     fresh_until: float  # elapsed seconds
 
 
@@ -33,6 +37,7 @@ class Due:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._changes = 0
+        self._remembered = 0  # of all tenants, since all was forgotten; those asked again count again
         db.hear(TOPIC, self._added, self._forget)
 
     async def may_be(self, device: DeviceScope) -> bool:
@@ -43,7 +48,7 @@ class Due:
             if known is not None:
                 known.fresh_until = now + FRESH_S  # the others go on with what is known while this one asks
             known = await self._ask(device.tenant)
-        return known is None or known.devices is None or device.device in known.devices
+        return known is None or known.devices is None or hash(device.device) in known.devices
 
     async def _ask(self, tenant: str) -> _Known | None:
         """Ask the database; None: something came up meanwhile that the answer may not know."""
@@ -51,9 +56,13 @@ class Due:
         found = await self._db.read(UserScope(tenant, groups=None), store.due_devices, MAX_DEVICES + 1)
         if changes != self._changes:
             return None
-        if len(self._known) >= MAX_TENANTS:
+        self._remembered += len(found)
+        if len(self._known) >= MAX_TENANTS or self._remembered > MAX_REMEMBERED:
             self._known.clear()
-        known = _Known(set(found) if len(found) <= MAX_DEVICES else None, self._clock.elapsed() + FRESH_S)
+            self._remembered = len(found)
+        fresh_s = max(FRESH_S, len(found) / DEVICES_IN_1_S)
+        devices = set(map(hash, found)) if len(found) <= MAX_DEVICES else None
+        known = _Known(devices, self._clock.elapsed() + fresh_s)
         self._known[tenant] = known
         return known
 
@@ -64,13 +73,14 @@ class Due:
             return
         known = self._known.get(tenant)
         if known is not None and known.devices is not None:
-            known.devices.add(device)
+            known.devices.add(hash(device))
             if len(known.devices) > MAX_DEVICES:
                 known.devices = None
 
     def _forget(self) -> None:
         self._changes += 1
         self._known.clear()
+        self._remembered = 0
 
 
 def announce(tx: Tx, tenant: str, device: str) -> None:
