@@ -75,6 +75,10 @@ def test_one_security_configuration_for_a_group(visitor: Visitor, tenant: Tenant
     page.get_by_label("Waves", exact=True).fill("50 100")
     page.get_by_role("button", name="Start the rollout").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Group boats, version 1")
+    page.get_by_label("Why").fill("half a sentence")
+    with page.expect_response(re.compile("/configuration/rollouts/")):  # it follows by itself, and disturbs nobody
+        pass
+    expect(page.get_by_label("Why")).to_have_value("half a sentence")
     assert take(device)["security.ports.allow"] == "tcp/22 tcp/443"
     expect(page.get_by_text("finished", exact=True)).to_be_visible(timeout=20_000)  # by itself: nobody reloads
     expect(page.get_by_role("img", name="1 done, 0 failed, 0 at it, 0 waiting")).to_be_visible()
