@@ -39,8 +39,9 @@ class Tree(cases.Device):
 
     def do(self, order: str) -> None:
         """One of: `file PATH MODE CONTENT`, `directory PATH MODE`, `link PATH TARGET`, `chmod PATH MODE`,
-        `remove PATH`, `move PATH PATH`, `rewrite PATH CONTENT` (with the times as they were), `mount PATH TYPE
-        OPTIONS`, `deploy ARTIFACT`, `package NAME VERSION PATH ...` (dpkg installs these files as they are now).
+        `remove PATH`, `move PATH PATH`, `append PATH LINE`, `rewrite PATH CONTENT` (with the times as they were),
+        `mount PATH TYPE OPTIONS`, `deploy ARTIFACT`, `package NAME VERSION PATH ...` (dpkg installs these files as
+        they are now).
         """
         verb, name, *rest = order.split(" ", 3)
         path = self.at(name)
@@ -70,6 +71,8 @@ class Tree(cases.Device):
                 path.write_text(" ".join(rest))
                 path.chmod(before.st_mode & 0o7777)  # who is not root loses the set-uid bit by writing
                 os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            case "append":
+                path.write_text(path.read_text().rstrip("\n") + "\n" + " ".join(rest) + "\n")
             case "package":
                 self.package(name, rest[0], rest[1].split())
             case "mount":

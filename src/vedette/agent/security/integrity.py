@@ -16,7 +16,8 @@ from shlex import quote
 from stat import S_ISSOCK, filemode
 from typing import Any, Final
 
-from vedette.agent.security import explain, filestate
+from vedette.agent.security import accountlines, explain, filestate
+from vedette.agent.security.accountlines import AccountLines
 from vedette.agent.security.explain import Change, Deployments
 from vedette.agent.security.filestate import UNKNOWN, FileState
 from vedette.agent.security.owners import Owners
@@ -77,6 +78,7 @@ class _Scan:
         self._deployments = Deployments(context.root, context.state)
         self._files: dict[str, str] = dict(self._before.get("files", {}))
         self._open = {path: _Open(*each) for path, each in self._before.get("open", {}).items()}
+        self._accounts = AccountLines(context.root, self._before.get("accounts", {}))
         self._now: dict[str, FileState] = {}
         self._hashes: dict[str, dict[str, bytes]] = {}
         self._unread = 0
@@ -180,7 +182,10 @@ class _Scan:
         for path, change in asked.items():
             claim = claims.get(path)
             kin = claims.get(self._kin(change))
-            if self._by_packages and explain.by_package(change, claim, kin, self._last_packages, self._packages_now):
+            if self._by_packages and (
+                explain.by_package(change, claim, kin, self._last_packages, self._packages_now)
+                or self._is_of_service(change)
+            ):
                 by = f"the package {claim}" if claim else "a package that came or went"
             else:
                 by = self._deployments.explains(change, mark)
@@ -218,6 +223,13 @@ class _Scan:
         deployed = self._deployments.mark() != self._before.get("deployed", {})
         return deployed or self._packages_now != self._last_packages
 
+    def _is_of_service(self, change: Change) -> bool:
+        """Has a package made an account for its service?"""
+        path, old, new = change.path, change.old, change.new
+        if path not in accountlines.PATHS or old is None or new is None or self._packages_now == self._last_packages:
+            return False
+        return new.has_rights_of(old) and self._accounts.only_services_came(path, new)
+
     def _claims(self, changes: Iterable[Change]) -> dict[str, Claim]:
         return self._packages.claims({path for change in changes for path in (change.path, self._kin(change)) if path})
 
@@ -254,8 +266,13 @@ class _Scan:
             "packages": self._packages_now if whole else self._last_packages,
             "deployed": self._deployments.mark() if whole else before.get("deployed", {}),
             "files": self._files,
+            "accounts": before.get("accounts", {}) | self._accounts.kept(self._right_accounts()),
             "open": {path: each.pack() for path, each in self._open.items()},
         }
+
+    def _right_accounts(self) -> dict[str, FileState]:
+        there = (path for path in accountlines.PATHS if path in self._files and path in self._now)
+        return {path: self._now[path] for path in there if self._now[path].text() == self._files[path]}
 
     # --- what is told ------------------------------------------------------------------------------------------------
 
