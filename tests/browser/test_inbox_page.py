@@ -36,3 +36,22 @@ def test_hostile_names_stay_text(visitor: Visitor, tenant: Tenant) -> None:
     page.goto("/problems?q=%3Cscript%3E")
     expect(page.locator("tbody tr")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_problem_is_taken_over(visitor: Visitor, tenant: Tenant) -> None:
+    tenant.accepted_device(sn="one").alert(name="Disk storage has grown")
+    page = visitor.page(tenant)
+    page.goto("/problems")
+    row = page.locator("tbody tr")
+    row.get_by_text("Acknowledge").click()
+    row.get_by_label("Note").fill("a bigger one is on its way")
+    row.get_by_label("For").select_option("1 day")
+    row.get_by_role("button", name="I take it").click()
+    expect(row).to_contain_text("a bigger one is on its way")
+    expect(row).to_contain_text(tenant.email)
+    page.get_by_role("link", name="Nobody's yet").click()
+    expect(page.get_by_text("No open problem matches")).to_be_visible()
+    page.get_by_role("link", name="Acknowledged").click()
+    row.get_by_role("button", name="Take back").click()
+    page.goto("/problems")
+    expect(row.get_by_text("Acknowledge")).to_be_visible()

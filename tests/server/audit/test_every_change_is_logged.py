@@ -34,6 +34,8 @@ TENANTS = "/api/management/v2/tenantadm/tenants"
 LAYERS = "/api/management/v1/vedette/configuration/layers"
 ROLLOUTS = "/api/management/v1/vedette/configuration/rollouts"
 
+PROBLEM = "PUT /api/management/v1/vedette/devices/{device}/problems/{alert}/acknowledgement"
+
 NOTHING_TO_LOG = {
     "POST /api/management/v1/useradm/auth/login": "signing in changes nothing that others see; login_ts tells of it",
     "POST /login": "the same, by the page",
@@ -458,6 +460,27 @@ def _(office: Office) -> Asked:
 @recipe("PUT /api/management/v1/devicemonitor/settings/global/channel/alerts/{channel}/status")
 def _(office: Office) -> Asked:
     return Asked(office.asked[1].replace("{channel}", "email"), {"enabled": False})
+
+
+@recipe(PROBLEM)
+def _(office: Office) -> Asked:
+    made = office.device()
+    return Asked(office.asked[1].replace("{device}", made.id).replace("{alert}", made.alert), {"note": "mine"})
+
+
+@recipe(PROBLEM.replace("PUT", "DELETE"))
+def _(office: Office) -> Asked:
+    made = office.device()
+    path = office.asked[1].replace("{device}", made.id).replace("{alert}", made.alert)
+    assert office.admin.put(path).status_code == 204
+    return Asked(path)
+
+
+@recipe("POST /devices/{device}/problems/{alert}/acknowledgement")
+def _(office: Office) -> Asked:
+    made = office.device()
+    path = office.asked[1].replace("{device}", made.id).replace("{alert}", made.alert)
+    return Asked(path, form={"note": "mine", "for": "1h"})
 
 
 @recipe("POST /settings/alert-email")

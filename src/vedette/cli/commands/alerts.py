@@ -112,6 +112,22 @@ def why(context: Context) -> None:
     context.out.table(found, columns)
 
 
+def acknowledge(context: Context) -> None:
+    options = context.options
+    device = references.device(context, options.device)
+    body = {"note": options.note, "until": options.until}
+    where = path(OURS + "/devices/{}/problems/{}/acknowledgement", device, options.alert)
+    context.client.call("PUT", where, body={name: value for name, value in body.items() if value})
+    context.out.done("acknowledged", {"device_id": device, "alert_id": options.alert, **body})
+
+
+def withdraw(context: Context) -> None:
+    device = references.device(context, context.options.device)
+    where = path(OURS + "/devices/{}/problems/{}/acknowledgement", device, context.options.alert)
+    context.client.call("DELETE", where)
+    context.out.done("acknowledged by nobody", {"device_id": device, "alert_id": context.options.alert})
+
+
 def checks(context: Context) -> None:
     device = references.device(context, context.options.device)
     columns: Columns = {"TYPE": key("type"), "NAME": key("name"), "STATUS": key("status")}
@@ -174,6 +190,23 @@ TREE: Final[Tree] = {
             run=show,
             arguments=(_DEVICE, _ALERT),
             examples=(f"vedette alerts show de:ad:be:ef:00:01 {_ONE}",),
+        ),
+        "acknowledge": Command(
+            help="take an open problem over, so that others need not",
+            run=acknowledge,
+            arguments=(
+                _DEVICE,
+                _ALERT,
+                arg("--note", metavar="TEXT", default="", help="why, or what is being done"),
+                arg("--until", metavar="TIME", help="until then, like 2026-11-24T08:00:00Z; without, until it is over"),
+            ),
+            examples=(f"vedette alerts acknowledge de:ad:be:ef:00:01 {_ONE} --note 'disk is on its way'",),
+        ),
+        "withdraw": Command(
+            help="let a problem be nobody's again",
+            run=withdraw,
+            arguments=(_DEVICE, _ALERT),
+            examples=(f"vedette alerts withdraw de:ad:be:ef:00:01 {_ONE}",),
         ),
         "why": Command(
             help="show who was told of an alert, and why or why not",

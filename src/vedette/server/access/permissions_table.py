@@ -82,11 +82,12 @@ PERMISSION_SETS: Final[Mapping[str, PermissionSet]] = {
         ),
         _set(
             "ManageDevices",
-            "Accept, reject, remove, group and tag devices",
+            "Accept, reject, remove, group and tag devices; acknowledge their problems",
             ("POST", f"{_V}/(devauth|inventory)/"),
             ("PUT", f"{_V}/(devauth|inventory)/"),
             ("PATCH", f"{_V}/(devauth|inventory)/"),  # ours: a part of what PUT of the same may change
             ("DELETE", f"{_V}/(devauth|inventory)/"),
+            ("any", "v1/vedette/devices/[^/]+/problems/"),  # ours: to take a problem over
             scopes=_GROUPS,
             action="MANAGE_DEVICE",
         ),

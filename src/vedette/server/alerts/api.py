@@ -120,7 +120,7 @@ async def _history(request: Request, caller: Caller) -> Response:
         page.size,
         issued_after=_time(request, "issued_after"),
         issued_before=_time(request, "issued_before"),
-        ascending=_flag(request, "sort_ascending"),
+        ascending=flag(request, "sort_ascending"),
     )
     return paged(request, page, [_json(each) for each in listing.items], listing.total)
 
@@ -217,7 +217,7 @@ def _time(request: Request, name: str) -> datetime | None:
         raise Invalid(f"invalid {name} query: {text[:100]!r}; expected a time like 2026-08-22T08:05:58Z") from None
 
 
-def _flag(request: Request, name: str) -> bool:
+def flag(request: Request, name: str) -> bool:
     """A query parameter as a boolean, in any case."""
     text = request.query_params.get(name, "false").lower()
     if text in {"true", "1"}:

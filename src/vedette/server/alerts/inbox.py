@@ -1,5 +1,6 @@
 """What is open in the whole fleet, or in the part of it that the caller sees: one list, newest first."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,9 +14,20 @@ from vedette.server.db import Row, Tx
 from vedette.server.devices import service as devices
 from vedette.server.devices.service import DeviceSummary
 from vedette.server.services import Services
+from vedette.server.times import datetime_of, micros
 from vedette.wire import incoming
 
 MAX_TEXT: Final = 200  # characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """Who has taken a problem over."""
+
+    email: str
+    note: str
+    at: datetime
+    until: datetime | None  # None: until the problem is over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +43,7 @@ class Problem:
     status: str
     at: datetime  # of the newest alert, by the device's clock
     since: datetime  # of the alert that opened it
+    acknowledged: Acknowledgement | None  # None: nobody has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +54,18 @@ class Wanted:
     kind: str = ""
     group: str = ""
     device: str = ""
+    acknowledged: bool | None = None  # None: whether somebody has it or not
     text: str = ""  # part of the name of alert or subject, or of the device's identity; or the beginning of its id
 
-    def asked(self, *, level: bool = True, kind: bool = True) -> Mapping[str, Any]:
-        """As `inbox_store` takes it, with or without two of them."""
+    def asked(self, *, narrowed: bool = True) -> Mapping[str, Any]:
+        """As `inbox_store` takes it, with or without what is counted by."""
         found: dict[str, Any] = {}
-        if self.level is not None and level:
+        if self.level is not None and narrowed:
             found["levels"] = [self.level]
-        if self.kind and kind:
+        if self.kind and narrowed:
             found["kind"] = self.kind
+        if self.acknowledged is not None and narrowed:
+            found["acknowledged"] = self.acknowledged
         given = {"group": self.group, "device": self.device.lower(), "text": self.text.strip()}
         return found | {name: value for name, value in given.items() if value}
 
@@ -62,6 +78,7 @@ class Problems:
     total: int
     levels: Mapping[str, int] = field(default_factory=dict)  # how many there would be of each level
     kinds: Mapping[str, int] = field(default_factory=dict)  # and of each kind
+    taken: Mapping[bool, int] = field(default_factory=dict)  # and acknowledged, or not
 
 
 async def problems(services: Services, caller: Caller, wanted: Wanted, page: int = 1, per_page: int = 50) -> Problems:
@@ -72,28 +89,35 @@ async def problems(services: Services, caller: Caller, wanted: Wanted, page: int
     """
     if len(wanted.text) > MAX_TEXT:
         raise Invalid(f"the text to look for is longer than {MAX_TEXT} characters")
+    now = micros(services.clock.now())
 
     async def work(tx: Tx) -> tuple[list[Row], list[Row], Mapping[str, DeviceSummary]]:
-        counts = await store.counts(tx, wanted.asked(level=False, kind=False))
-        rows = await store.page(tx, wanted.asked(), offset=(page - 1) * per_page, limit=per_page)
+        counts = await store.counts(tx, wanted.asked(narrowed=False), now)
+        rows = await store.page(tx, wanted.asked(), now, offset=(page - 1) * per_page, limit=per_page)
         return counts, rows, await devices.summaries(tx, {row["device"] for row in rows})
 
     async with services.searches.turn(caller.user_id):
         counts, rows, owners = await services.db.read(caller.scope, work)
-    levels: dict[str, int] = {}
-    kinds: dict[str, int] = {}
+    levels: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    taken: Counter[bool] = Counter()
     total = 0
     for row in counts:
-        of_level = wanted.level is None or row["level"] == wanted.level
-        of_kind = not wanted.kind or row["kind"] == wanted.kind
-        if of_kind:
-            levels[row["level"]] = levels.get(row["level"], 0) + row["problems"]
-        if of_level:
-            kinds[row["kind"]] = kinds.get(row["kind"], 0) + row["problems"]
-        if of_level and of_kind:
+        meets = (
+            wanted.level is None or row["level"] == wanted.level,
+            not wanted.kind or row["kind"] == wanted.kind,
+            wanted.acknowledged is None or bool(row["acknowledged"]) == wanted.acknowledged,
+        )
+        if meets[1] and meets[2]:
+            levels[row["level"]] += row["problems"]
+        if meets[0] and meets[2]:
+            kinds[row["kind"]] += row["problems"]
+        if meets[0] and meets[1]:
+            taken[bool(row["acknowledged"])] += row["problems"]
+        if all(meets):
             total += row["problems"]
     items = tuple(_problem(row, owners[row["device"]]) for row in rows if row["device"] in owners)
-    return Problems(items=items, total=total, levels=levels, kinds=kinds)
+    return Problems(items=items, total=total, levels=levels, kinds=kinds, taken=taken)
 
 
 def _problem(row: Row, device: DeviceSummary) -> Problem:
@@ -107,4 +131,16 @@ def _problem(row: Row, device: DeviceSummary) -> Problem:
         status=row["subject_status"],
         at=incoming.moment(row["at"]),
         since=incoming.moment(row["since"]),
+        acknowledged=_acknowledged(row),
+    )
+
+
+def _acknowledged(row: Row) -> Acknowledgement | None:
+    if row["email"] is None:
+        return None
+    return Acknowledgement(
+        email=row["email"],
+        note=row["note"],
+        at=incoming.moment(row["acknowledged_at"]),
+        until=datetime_of(row["until_at"]),
     )

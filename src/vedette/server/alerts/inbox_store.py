@@ -8,15 +8,23 @@ from typing import Any, Final
 
 from vedette.server.db import Row, Tx
 
+_ACKNOWLEDGED: Final = (
+    " LEFT JOIN acknowledgement ON acknowledgement.tenant = subject.tenant"
+    " AND acknowledgement.device = subject.device"
+    " AND acknowledgement.problem = coalesce(subject.opened_by, subject.alert_id)"
+    " AND (acknowledgement.until_at IS NULL OR acknowledgement.until_at > :now)"
+)
 _OPEN: Final = (
     "FROM subject JOIN device ON device.tenant = subject.tenant AND device.id = subject.device"
-    " WHERE {visible} AND subject.tenant = :tenant AND subject.open = 1"
+    + _ACKNOWLEDGED
+    + " WHERE {visible} AND subject.tenant = :tenant AND subject.open = 1"
 )
 _WHERE: Final[Mapping[str, str]] = {
     "levels": "subject.level IN {each:levels}",
     "kind": "subject.type = :kind",
     "group": "device.group_name = :group",
     "device": "subject.device = :device_id",
+    "acknowledged": "CASE WHEN acknowledgement.problem IS NULL THEN 0 ELSE 1 END = :acknowledged",
     "text": (
         "(subject.name {like} :part ESCAPE '\\' OR subject.device {like} :start ESCAPE '\\'"
         " OR device.identity {like} :part ESCAPE '\\'"
@@ -33,6 +41,8 @@ def _narrowed(asked: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     for name, value in asked.items():
         if name == "levels":
             params["levels"] = json.dumps(sorted(value))
+        elif name == "acknowledged":
+            params["acknowledged"] = int(value)
         elif name == "text":
             escaped = "".join(f"\\{char}" if char in "\\%_" else char for char in value)
             params |= {"part": f"%{escaped}%", "start": f"{escaped}%"}
@@ -41,29 +51,32 @@ def _narrowed(asked: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return _OPEN + "".join(f" AND {_WHERE[name]}" for name in asked), params
 
 
-async def counts(tx: Tx, asked: Mapping[str, Any]) -> list[Row]:
-    """How many there are by level and kind: `level`, `kind`, `problems`, and `devices` that have them."""
+async def counts(tx: Tx, asked: Mapping[str, Any], now: int) -> list[Row]:
+    """How many there are by level, kind and whether somebody has them: `level`, `kind`, `acknowledged`, `problems`."""
     where, params = _narrowed(asked)
     return await tx.all(
-        "SELECT subject.level, subject.type AS kind, count(*) AS problems " + where
-        + " GROUP BY subject.level, subject.type ORDER BY subject.level, subject.type",
-        **params,
+        "SELECT subject.level, subject.type AS kind,"
+        " CASE WHEN acknowledgement.problem IS NULL THEN 0 ELSE 1 END AS acknowledged, count(*) AS problems " + where
+        + " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        now=now, **params,
     )  # fmt: skip
 
 
-async def page(tx: Tx, asked: Mapping[str, Any], *, offset: int, limit: int) -> list[Row]:
+async def page(tx: Tx, asked: Mapping[str, Any], now: int, *, offset: int, limit: int) -> list[Row]:
     """One part of the list: of each the newest alert, and when the one came that opened it."""
     where, params = _narrowed(asked)
     return await tx.all(
         "SELECT found.device, found.type, found.name AS subject_name, found.level, found.alert_id, found.at,"
-        " alert.name, alert.subject_status, coalesce(opened.at, found.at) AS since"
+        " alert.name, alert.subject_status, coalesce(opened.at, found.at) AS since,"
+        " found.email, found.note, found.until_at, found.acknowledged_at"
         " FROM (SELECT subject.tenant, subject.device, subject.type, subject.name, subject.level, subject.alert_id,"
-        " subject.at, subject.opened_by " + where
+        " subject.at, subject.opened_by, acknowledgement.email, acknowledgement.note, acknowledgement.until_at,"
+        " acknowledgement.created_at AS acknowledged_at " + where
         + " ORDER BY subject.at DESC, subject.device, subject.type, subject.name LIMIT :limit OFFSET :offset) AS found"
         " JOIN device ON device.tenant = :tenant AND device.id = found.device"
         " JOIN alert ON alert.tenant = :tenant AND alert.device = found.device AND alert.id = found.alert_id"
         " LEFT JOIN alert AS opened ON opened.tenant = :tenant AND opened.device = found.device"
         " AND opened.id = found.opened_by WHERE {visible}"
         " ORDER BY found.at DESC, found.device, found.type, found.name",
-        limit=limit, offset=offset, **params,
+        now=now, limit=limit, offset=offset, **params,
     )  # fmt: skip

@@ -24,6 +24,7 @@ DEVICE_TABLES: Final = frozenset(
         "auth_set",
         "attribute",
         "alert",
+        "acknowledgement",
         "subject",
         "monitor_config",
         "notification",

@@ -22,6 +22,7 @@ MIGRATIONS: Final = (
     "0007_forgetting.sql",
     "0008_feed.sql",
     "0009_configuration_layers.sql",
+    "0010_acknowledgements.sql",
 )
 
 
