@@ -12,6 +12,7 @@ from vedette.agent import ledger as ledger_module
 from vedette.agent.follow.position import Position
 from vedette.agent.ledger import Ledger, own_key
 from vedette.agent.loop import Loop
+from vedette.agent.problems import Problems
 from vedette.agent.states import QUIET, Flapping, State, Verdict
 from vedette.agent.store import Store
 from vedette.clock import FakeClock
@@ -171,3 +172,44 @@ def test_levels_of_alerts_are_as_the_check_says(stage: Stage) -> None:
     subject = Subject(name="x", type="t", status="s")
     stage.ledger.say("t_x", Verdict(ok=False, name="n", subject=subject, level=Level.WARNING))
     assert stage.levels() == [("x", "WARNING")]
+
+
+def test_many_things_of_one_check_are_raised_called_off_and_noted_together_or_not_at_all(stage: Stage) -> None:
+    problems = Problems(stage.ledger, "t_x", "t")
+    with stage.disk_takes_nothing():
+        problems.tell([verdict(ok=False, name="a"), verdict(ok=False, name="b")], {}, "first")
+        assert problems.blocked
+        assert problems.note() is None
+    stage.pass_time(60)
+    assert (stage.levels(), problems.note()) == ([("a", "CRITICAL"), ("b", "CRITICAL")], "first")
+    problems.tell([verdict(ok=False, name="b"), verdict(ok=False, name="c")], {"a": "gone", "z": "never raised"}, None)
+    assert stage.levels()[2:] == [("c", "CRITICAL"), ("a", "OK")]
+    assert (problems.raised().keys(), problems.note()) == ({"b", "c"}, "first")
+
+
+def test_what_is_over_stays_in_nobodys_memory(stage: Stage) -> None:
+    """Names of findings have no end: addresses, paths."""
+    problems = Problems(stage.ledger, "t_x", "t")
+    for number in range(50):
+        problems.tell([verdict(ok=False, name=f"n{number}", expires_s=number % 2 * 60)], {f"n{number - 1}": "gone"})
+    stage.pass_time(61)
+    assert len(stage.ledger._states) == 0
+    assert len(stage.levels()) == 100
+
+
+def test_events_of_before_are_called_off_when_their_time_is_over_though_nobody_looked(stage: Stage) -> None:
+    Problems(stage.ledger, "t_x", "t").tell([verdict(ok=False, name="a", expires_s=60)], {}, "note")
+    again = Ledger(loop=stage.loop, store=stage.store, boot=BOOT, on_owed=lambda: None)
+    stage.clock.advance(61)
+    assert Problems(again, "t_x", "t").raised() == {}
+    assert stage.levels() == [("a", "CRITICAL"), ("a", "OK")]
+
+
+def test_a_deleted_check_leaves_no_note(stage: Stage) -> None:
+    problems = Problems(stage.ledger, "t_x", "t")
+    problems.tell([], {}, "note")
+    assert stage.ledger.known() == {"t_x"}
+    stage.ledger.end("t_x", forget=False)
+    assert problems.note() == "note"
+    stage.ledger.end("t_x", forget=True)
+    assert (problems.note(), stage.ledger.known()) == (None, set())
