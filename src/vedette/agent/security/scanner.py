@@ -48,7 +48,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a scan may use. It reads below `root` only (so tests give it a tree of their own) and starts no process."""
+    """What a scan may use. It reads below `root` only (so tests give it a tree of their own), and starts no process but
+    `journalctl`, without which nobody can read a journal.
+    """
 
     name: str  # of the check
     settings: Mapping[str, Any]  # by the names and types of `model.security`, all there, defaults filled in
