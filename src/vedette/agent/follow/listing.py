@@ -80,9 +80,9 @@ class Listings:
         return [each for directory in directories(path) if (each := self._of(directory)) is not None]
 
     def _of(self, directory: str) -> Listing | None:
-        now = self._inotify.loop.clock.elapsed()
         try:
             status = os.stat(directory)  # noqa: PTH116
+            now = self._inotify.loop.clock.elapsed()  # asked in between: what was changed before it is in the stamp
             stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
             known, since, kept = self._kept.pop(directory, (None, now, None))
             if known != stamp:
