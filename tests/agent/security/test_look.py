@@ -137,6 +137,17 @@ def test_a_killed_look_has_never_been(asked: Asked) -> None:
     assert asked.files == [".baseline"]
 
 
+def test_what_was_left_half_written_goes(asked: Asked) -> None:
+    asked.look(Report(baseline={"n": 1}))
+    for name in (f".{CHECK}.0123.new.77", f".{CHECK}.accepted.77", ".ports_xy.0123.new.77"):
+        (asked.state / "security" / name).touch()
+    asked.look(Report())
+    assert {path.name for path in (asked.state / "security").glob(".*")} == {
+        f".{CHECK}.accepted.77",  # perhaps somebody is at it
+        ".ports_xy.0123.new.77",
+    }
+
+
 def test_a_first_look_that_was_killed_has_learned_nothing(asked: Asked) -> None:
     asked.look(Report(baseline={"n": 1}), killed=True)
     asked.look(Report(baseline={"n": 1}))

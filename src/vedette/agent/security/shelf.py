@@ -48,6 +48,12 @@ class Shelf:
             for _, each in self._there(suffix):
                 if each != token:
                     self._path(each, suffix).unlink(missing_ok=True)
+        self._remove_halves()
+
+    def _remove_halves(self) -> None:
+        """What a power cut, or the end of a child, has left half-written."""
+        for each in self._directory.glob(f".{self._check}.*{NEW}.*"):  # no name of a check is a pattern
+            each.unlink(missing_ok=True)
 
     def _there(self, suffix: str) -> list[tuple[int, str]]:
         found = []
@@ -138,6 +144,7 @@ class Shelf:
             for suffix in (NEW, COUNTS):
                 for _, token in self._there(suffix):
                     self._path(token, suffix).unlink(missing_ok=True)
+            self._remove_halves()
             for suffix in (ACCEPTED, DAMAGED):
                 (self._directory / f"{self._check}{suffix}").unlink(missing_ok=True)
 
