@@ -86,15 +86,29 @@ def read(
         from vedette.agent.security import login_journal  # with all that starts a program
 
         cursor = place.cursor if place is not None else ""
+        stamps = _journal_stamps(root)
         entries = login_journal.read(root, cursor, since, time_limit_s)
         return Said(
-            events=entries.events, place=Place(source=source, cursor=entries.cursor, since=since), more=entries.more
+            events=entries.events,
+            place=Place(source=source, cursor=entries.cursor, since=since),
+            more=entries.more,
+            stamps=stamps,
         )
     files = RECORD_FILES if source == RECORDS else (source,)
     # A log that comes later may be chosen then.
     missing = [str(_below(root, each)) for each in LOGS if wanted == AUTO and not _below(root, each).exists()]
     said = _read_files(root, source, files, place, since, all_there_is=all_there_is)
     return replace(said, stamps={**dict.fromkeys(missing, ""), **said.stamps})
+
+
+def _journal_stamps(root: Path) -> dict[str, str]:
+    """Of its files, and of the directories into which new ones come.
+
+    journald writes through mapped memory, of which nobody hears, and at most a quarter of a second later sets the file to
+    the size that it has, which is a change. Source: journal_file_post_change() of systemd.
+    """
+    found = [each for name in JOURNALS for pattern in ("*", "*/*.journal") for each in _below(root, name).glob(pattern)]
+    return {str(each): stamp(str(each)) for each in found}
 
 
 def _choose(root: Path, wanted: str, current: str | None, now: datetime) -> str:
