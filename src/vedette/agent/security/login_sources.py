@@ -104,8 +104,8 @@ def read(
 def _journal_stamps(root: Path) -> dict[str, str]:
     """Of its files, and of the directories into which new ones come.
 
-    journald writes through mapped memory, of which nobody hears, and at most a quarter of a second later sets the file to
-    the size that it has, which is a change. Source: journal_file_post_change() of systemd.
+    journald writes through mapped memory, of which nobody hears, and at most a quarter of a second later sets the file
+    to the size that it has, which is a change. Source: journal_file_post_change() of systemd.
     """
     found = [each for name in JOURNALS for pattern in ("*", "*/*.journal") for each in _below(root, name).glob(pattern)]
     return {str(each): stamp(str(each)) for each in found}
