@@ -45,15 +45,13 @@ def of_rpm(chance: random.Random) -> str:
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="dpkg is not installed")
 def test_as_dpkg_compares(tmp_path: Path) -> None:
     """Of a pair it is asked whether the relation that we see holds."""
-    wanted = [(one, {-1: "lt", 0: "eq", 1: "gt"}[sign(dpkg, one, other)], other) for one, other in pairs(of_debian)]
+    valid = [pair for pair in pairs(of_debian) if not any(each.endswith("-") for each in pair)]
+    wanted = [(one, {-1: "lt", 0: "eq", 1: "gt"}[sign(dpkg, one, other)], other) for one, other in valid]
     (tmp_path / "pairs").write_text("".join(f"{' '.join(each)}\n" for each in wanted))
-    # What dpkg says something about is no version to it.
-    script = (
-        'while read -r a op b; do said=$(dpkg --compare-versions "$a" "$op" "$b" 2>&1)'
-        ' || [ -n "$said" ] || echo "$a $op $b"; done < pairs'
-    )
+    script = 'while read -r a op b; do dpkg --compare-versions "$a" "$op" "$b" || echo "$a $op $b"; done < pairs'
     said = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
     assert said.stdout.splitlines() == []
+    assert len(wanted) > PAIRS * 0.7
     assert len({relation for _, relation, _ in wanted}) == 3
 
 

@@ -1,14 +1,16 @@
-"""`vedette feed` as people type it: real processes."""
+"""`vedette feed` as people type it. (As a process of its own: tests/end_to_end/test_known_vulnerabilities.py.)"""
 
 import json
-import os
-import subprocess
-import sys
+import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-DEADLINE_S = 60
+from vedette.server import commands
+
+Feed = Callable[..., "Done"]
 
 
 @pytest.fixture
@@ -33,41 +35,51 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def feed(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Of these words, those that begin with @ are files of the place."""
-    typed = [str(place / word[1:]) if word.startswith("@") else word for word in words]
-    return subprocess.run(
-        [sys.executable, "-m", "vedette", "feed", *typed, "--data", str(place / "data")],
-        capture_output=True, text=True, timeout=DEADLINE_S, env=os.environ | {"TERM": "dumb"}, check=False,
-    )  # fmt: skip
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_what_is_imported_is_shown_exported_and_forgotten(place: Path) -> None:
-    assert feed(place, "status").stdout == "nothing was imported yet: vedette feed import FILE\n"
-    done = feed(place, "import", "@one.json")
+@pytest.fixture
+def feed(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Feed:
+    """Of the words, those that begin with @ are files of the place."""
+    monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)  # it would outlive the test
+
+    def work(*words: str, data: str = "data") -> Done:
+        typed = [str(place / word[1:]) if word.startswith("@") else word for word in words]
+        code = commands.main(["feed", *typed, "--data", str(place / data)])
+        return Done(code, *capsys.readouterr())
+
+    return work
+
+
+def test_what_is_imported_is_shown_exported_and_forgotten(place: Path, feed: Feed) -> None:
+    assert feed("status").stdout == "nothing was imported yet: vedette feed import FILE\n"
+    done = feed("import", "@one.json")
     assert (done.returncode, done.stderr) == (0, "")
     first, last = done.stdout.splitlines()
     assert first.split()[:4] == ["Rocky", "Linux:9", "1", "advisories"]
     assert last == (
         "imported as osv: 1 advisories; left out: 0 withdrawn, 0 that no device can use, 0 that could not be read"
     )
-    assert "imported 0 h ago" in feed(place, "status").stdout
-    (listed,) = json.loads(feed(place, "list", "--json").stdout)
+    assert "imported 0 h ago" in feed("status").stdout
+    (listed,) = json.loads(feed("list", "--json").stdout)
     assert (listed["name"], listed["stream"], listed["kind"], listed["advisories"]) == (
         "osv",
         "Rocky Linux:9",
         "osv",
         1,
     )
-    assert feed(place, "list").stdout.startswith("osv  ")
-    assert feed(place, "export", "Rocky Linux:9", "@many").returncode == 0
+    assert feed("list").stdout.startswith("osv  ")
+    assert feed("export", "Rocky Linux:9", "@many").returncode == 0
     assert (place / "many/Rocky_Linux:9.feed").stat().st_size > 100
-    assert feed(place, "remove", "osv").stdout == "removed osv\n"
-    assert json.loads(feed(place, "status", "--json").stdout) == []
+    assert feed("remove", "osv").stdout == "removed osv\n"
+    assert json.loads(feed("status", "--json").stdout) == []
 
 
-def test_documents_that_cannot_be_read_are_named_and_the_others_come_in(place: Path) -> None:
-    done = feed(place, "import", "@many", "--name", "own", "--json")
+def test_documents_that_cannot_be_read_are_named_and_the_others_come_in(feed: Feed) -> None:
+    done = feed("import", "@many", "--name", "own", "--json")
     assert done.returncode == 0
     told = json.loads(done.stdout)
     assert (told["name"], told["refused"], told["streams"][0]["advisories"]) == ("own", 12, 1)
@@ -87,15 +99,15 @@ def test_documents_that_cannot_be_read_are_named_and_the_others_come_in(place: P
         (["export", "Debian:12", "@"], "there is no feed of this stream"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(place: Path, words: list[str], says: str) -> None:
-    done = feed(place, *words)
+def test_what_cannot_be_done_is_said_in_one_line(feed: Feed, words: list[str], says: str) -> None:
+    done = feed(*words)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert says in done.stderr
 
 
-def test_a_mistyped_data_directory_makes_no_second_server(place: Path) -> None:
-    done = feed(place / "other", "status")
+def test_a_mistyped_data_directory_makes_no_second_server(place: Path, feed: Feed) -> None:
+    done = feed("status", data="other")
     assert done.returncode == 1
     assert "there is none" in done.stderr
     assert not (place / "other").exists()
