@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
-from vedette.agent import checkfiles, log, metakeys
+from vedette.agent import checkfiles, log, metakeys, security
 from vedette.agent.checkfiles import CheckFile, Problem
 from vedette.agent.checks import Check, Watch, World, build, is_watch
 from vedette.agent.follow.inotify import Inotify
@@ -188,6 +188,9 @@ class Runner:
             if self._broken.get(key) != sentence:
                 log.error(f"the check {key} is skipped: {sentence}")
             self._ledger.open(key)  # its clock goes on
+            if key.partition("_")[0] in security.KINDS:  # programs of one's own keep what they raise themselves
+                for own in self._ledger.own_keys(key):
+                    self._ledger.open(own)
         self._broken = broken
 
     def _report(self) -> None:

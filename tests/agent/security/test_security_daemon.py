@@ -161,6 +161,22 @@ def test_a_check_that_is_deleted_while_the_daemon_is_off_is_called_off_and_forgo
     wait_until(lambda: not list((watched.paths.state_dir / "security").iterdir()), "the baseline to go")
 
 
+def test_an_event_of_a_check_that_was_spoilt_is_called_off_in_its_time(device: Device, tree: Tree) -> None:
+    tree.process(5, "/usr/bin/app")
+    enable(device, "pid-change", process="app", expiration="3s")
+    device.start()
+    wait_until(lambda: learned(device, "pid-change"), "the first look")
+    tree.end(5)
+    tree.process(6, "/usr/bin/app", start_s=10**8)
+    look_now(device, "pid-change")
+    wait_told(device, ("app", "CRITICAL"))
+    device.kill()
+    checkfiles.create(device.paths, "pid-change", "a", [("PID_CHANGE_PROCESS", "app"), ("PID_CHANGE_WRONG", "1")])
+    device.start()
+    wait_told(device, ("app", "CRITICAL"), ("app", "OK"))
+    assert "there is no variable PID_CHANGE_WRONG" in device.log()
+
+
 def test_other_settings_call_off_what_they_allow(watched: Device, tree: Tree) -> None:
     tree.process(6, "/usr/bin/nc")
     for port in (4444, 5555):
