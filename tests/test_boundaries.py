@@ -33,7 +33,17 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 SLICES = ("db", "audit", "access", "devices", "feed", "deployments", "configuration", "alerts", "notify")
 # Modules that stay in the memory of an idle device; the rest is imported by short-lived children.
 RESIDENT_ROOT = "vedette.agent.__main__"
-NEVER_RESIDENT = ("ssl", "http", "asyncio", "cryptography", "msgspec", "argparse", "urllib.request", "hyperscan", "yaml")
+NEVER_RESIDENT = (
+    "ssl",
+    "http",
+    "asyncio",
+    "cryptography",
+    "msgspec",
+    "argparse",
+    "urllib.request",
+    "hyperscan",
+    "yaml",
+)
 
 
 def module_name(path: Path) -> str:
