@@ -9,6 +9,7 @@ from typed import MAC, Vedette
 
 from vedette.cli.output import hidden
 from vedette.server.configuration import rollout_steps
+from vedette.server.db import SYSTEM, Tx
 from vedette.server.services import Services
 
 FLEET = """\
@@ -51,6 +52,11 @@ def fleet(tmp_path: Path) -> Path:
 def settle(server: RealServer) -> None:
     """What the server does by itself in a few seconds."""
     services: Services = server.services
+
+    async def due(tx: Tx) -> None:
+        await tx.execute("UPDATE rollout SET look_at = 0 WHERE look_at IS NOT NULL")
+
+    server.run(services.db.write(SYSTEM, due))
     for _ in range(100):
         if not server.run(rollout_steps.turn(services)):
             return
