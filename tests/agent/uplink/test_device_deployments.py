@@ -13,7 +13,7 @@ from sandbox_device import Device
 from vedette.agent.configure import __main__ as configure
 from vedette.agent.configure import deployment
 from vedette.agent.settings import Settings
-from vedette.agent.uplink import deployments
+from vedette.agent.uplink import child, deployments
 from vedette.agent.uplink.deployments import REPORT, V1, V2
 from vedette.server.deployments.artifact import of_configuration
 
@@ -362,3 +362,18 @@ def test_trouble_with_it_costs_no_alert(site: Site, device: Device) -> None:
     device.owe("a")
     assert device.deliver() == 1.0
     assert device.counts().owed == 0
+
+
+def test_a_server_that_never_can_is_left_alone_in_the_end(
+    site: Site, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "LIFE_S", -1.0)
+    site.server.on[f"{V2}/next"] = lambda _: Reply(500)
+    for _ in range(child.REPORT_TRIES):
+        assert device.deliver() is not None
+    assert device.deliver() is None
+    asked = len(site.server.to(f"{V2}/next"))
+    assert device.deliver() is None
+    assert len(site.server.to(f"{V2}/next")) == asked
+    site.wait()
+    assert len(site.server.to(f"{V2}/next")) > asked
