@@ -1,6 +1,6 @@
 """For all tests: how long an example takes says nothing, on a machine that does other things too."""
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("any-machine", deadline=None)
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")
