@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Device, Tenant, Visitor, alert
 from playwright.sync_api import Page, expect
+
+from conftest import Device, Tenant, Visitor, alert
 
 HOSTILE = (
     "\u202e</title></textarea><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\x1b[31m\u2028&amp;'\""

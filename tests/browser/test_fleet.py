@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from conftest import Device, Server, Tenant, Visitor, alert, make_tenant
 from playwright.sync_api import Page, expect
 
+from conftest import Device, Server, Tenant, Visitor, alert, make_tenant
 from vedette.server.access.roles import OBSERVER
 
 

@@ -1,7 +1,8 @@
 """The inbox: what is wrong in the fleet, found, narrowed, and gone when it is called off; as a person does it."""
 
-from conftest import Tenant, Visitor
 from playwright.sync_api import expect
+
+from conftest import Tenant, Visitor
 
 
 def test_problems_of_the_fleet_in_one_list(visitor: Visitor, tenant: Tenant) -> None:

@@ -4,8 +4,9 @@ import re
 
 import httpx
 import pytest
-from conftest import Device, Tenant, Visitor
 from playwright.sync_api import Page, expect
+
+from conftest import Device, Tenant, Visitor
 
 REPORT = "deviceconfig/configuration"
 

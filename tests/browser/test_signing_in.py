@@ -2,8 +2,9 @@
 
 import re
 
-from conftest import PASSWORD, Tenant, Visitor
 from playwright.sync_api import Page, expect
+
+from conftest import PASSWORD, Tenant, Visitor
 
 
 def sign_in(page: Page, email: str, password: str) -> None:
