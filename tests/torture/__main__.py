@@ -12,10 +12,12 @@ import time
 import traceback
 from pathlib import Path
 
+import conftest  # noqa: F401  the paths of what is borrowed: first
+
+# isort: split
 import recorder
 from crashes import Story, crash_everywhere, site
 
-import conftest  # noqa: F401  the paths of what is borrowed
 from vedette.agent import log
 
 SHOW_S = 30.0
