@@ -59,7 +59,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("wheels")
     wanted = directory / "requirements.txt"
     build = load(SOURCE / "packaging/deb/build.py")
-    wanted.write_text(build.locked_requirements("server", besides=("setuptools",)))
+    wanted.write_text(build.locked_requirements("server", "cli", besides=("setuptools",)))
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps",
          "--require-hashes", "--wheel-dir", directory, "-r", wanted],
