@@ -52,7 +52,7 @@ def set_the_stage(stage: Stage) -> Scene:
     def ignore(_mail: EmailMessage) -> None:
         return
 
-    return story.set_up(stage, port=0, expiry_s=86400, on_mail=ignore)
+    return story.set_up(stage, port=0, expiry_s=86400, on_mail=ignore, poll_s=None)
 
 
 def idle(scene: Scene) -> Idle:

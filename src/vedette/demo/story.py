@@ -97,8 +97,13 @@ def wait_until(what: str, met: Callable[[], Any], *, timeout_s: float = PATIENCE
     raise Unavailable(f"waited {timeout_s:g} s in vain: {what}")
 
 
-def set_up(stage: Stage, *, port: int, expiry_s: int, on_mail: Callable[[EmailMessage], None]) -> Scene:
-    """Start mailbox, server and agent; make tenant, user and checks; accept the device."""
+def set_up(
+    stage: Stage, *, port: int, expiry_s: int, on_mail: Callable[[EmailMessage], None], poll_s: int | None = 5
+) -> Scene:
+    """Start mailbox, server and agent; make tenant, user and checks; accept the device.
+
+    `poll_s`: how often it asks for a configuration; None: as devices do by themselves.
+    """
     mailbox = Mailbox(stage.path / "mail", on_mail)
     smtp = mailbox.start()
     stage.callback(mailbox.stop)
@@ -124,7 +129,9 @@ def set_up(stage: Stage, *, port: int, expiry_s: int, on_mail: Callable[[EmailMe
     conf = root / "etc/mender/mender.conf"
     conf.parent.mkdir(parents=True)
     # Whoever changes the device's configuration on the pages is not to wait for ten minutes.
-    told = {"ServerURL": url, "TenantToken": tenant["tenant_token"], "UpdatePollIntervalSeconds": 5}
+    told = {"ServerURL": url, "TenantToken": tenant["tenant_token"]}
+    if poll_s is not None:
+        told["UpdatePollIntervalSeconds"] = poll_s
     conf.write_text(json.dumps(told))
     scan_file = stage.path / "results-scan"
     worker = Worker(stage.path / "worker.pid")
